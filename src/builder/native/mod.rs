@@ -1,0 +1,1 @@
+//! The embedded builder: namespaces, overlayfs, no daemon, no root.

@@ -1,0 +1,1 @@
+//! Dialects: documents as written, lowered to the one project specification.

@@ -1,0 +1,1 @@
+//! Runs a plan: a ready queue over the stage graph.

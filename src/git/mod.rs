@@ -1,0 +1,1 @@
+//! git objects: trees, checksums, layouts, remote clones; no policy.

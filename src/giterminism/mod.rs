@@ -1,0 +1,1 @@
+//! The gate through which every project file and environment look-up passes.

@@ -1,0 +1,1 @@
+//! OCI image config and manifests; reading bases, writing outputs.

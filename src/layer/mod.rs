@@ -1,0 +1,1 @@
+//! Layers: tree to tar to blob, and back; whiteouts, content ids, merged views.

@@ -1,0 +1,3 @@
+//! The `stager` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The operations behind the commands: options in, report out.

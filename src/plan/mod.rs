@@ -1,0 +1,1 @@
+//! Gathers the facts that the pure planner needs, and makes the plan.

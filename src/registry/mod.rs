@@ -1,0 +1,1 @@
+//! OCI distribution client; knows no stages.

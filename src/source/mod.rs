@@ -1,0 +1,1 @@
+//! Text with an origin, places in it, diagnostics as plain data.

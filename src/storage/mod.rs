@@ -1,0 +1,1 @@
+//! Where stages live: snapshots, blobs, the index.

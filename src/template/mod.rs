@@ -1,0 +1,1 @@
+//! Templates: minijinja for the native format.

@@ -1,0 +1,9 @@
+//! The pure domain of stager: what an image is made of, in which order, and under which digests.
+//!
+//! No I/O, no clock, no environment, no YAML: everything here is a function of values.
+
+pub mod ids;
+
+pub use ids::{
+    BlobId, Checksum, CommitId, ContentId, IdError, ImageName, ObjectId, Platform, ProjectName, StageDigest,
+};
