@@ -10,7 +10,7 @@ use super::repository::{Objects, Repository};
 use super::tree::{FileMode, MAX_DEPTH, RawEntry, TreeEntries, push_segment};
 
 /// What happened to a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChangeKind {
     /// Only the new tree has it.
     Added,

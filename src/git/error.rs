@@ -79,6 +79,16 @@ pub enum GitError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A working file is larger than the caller takes.
+    #[error("`{path}` has {size} bytes, more than the {limit} allowed here")]
+    WorkingFileTooLarge {
+        /// The file.
+        path: String,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// A path has a `..` segment that leads outside of the repository, or is absolute inside of a link.
     #[error("`{path}` leads outside of the repository")]
     Outside {

@@ -8,13 +8,14 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex};
+use std::sync::Mutex;
 
 use git2::ObjectType;
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::error::GitError;
+use super::jobs;
 use super::merged::{Directory, Leaf, Node, Owner, Placement, delta, expand, merge};
 use super::repository::{Objects, Repository, lock};
 use super::tree::FileMode;
@@ -103,8 +104,8 @@ pub fn lay_out(
         root,
         destination,
         options,
-        queue: Mutex::default(),
-        wake: Condvar::new(),
+        directories: Mutex::default(),
+        written: Mutex::default(),
     };
     writer.run(tree)
 }
@@ -115,19 +116,9 @@ struct Writer<'a> {
     options: LayoutOptions<'a>,
     /// Whether files get the mode that they are created with.
     plain_modes: bool,
-    queue: Mutex<Queue>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: Vec<Job>,
-    /// Jobs taken and not finished.
-    running: usize,
-    failure: Option<GitError>,
-    written: Layout,
     /// Every directory, for its time.
-    directories: Vec<PathBuf>,
+    directories: Mutex<Vec<PathBuf>>,
+    written: Mutex<Layout>,
 }
 
 struct Job {
@@ -148,63 +139,17 @@ impl Writer<'_> {
     fn run(self, tree: Directory) -> Result<Layout, GitError> {
         let meta = self.directory_meta(Path::new(""), None);
         self.apply_to_directory(&self.root, Path::new(""), meta)?;
-        let mut queue = lock(&self.queue);
-        queue.directories.push(PathBuf::new());
-        queue.jobs.push(Job { path: PathBuf::new(), content: Content::Children(Node::Directory(tree)) });
-        drop(queue);
-        // A small delta is done before threads would have started.
-        self.work(8);
-        let more = lock(&self.queue).jobs.len();
-        if more > 0 {
-            let threads = self.options.threads.clamp(1, more.max(1) * 4);
-            std::thread::scope(|scope| {
-                for _ in 1..threads {
-                    scope.spawn(|| self.work(usize::MAX));
-                }
-                self.work(usize::MAX);
-            });
-        }
-        let queue = std::mem::take(&mut *lock(&self.queue));
-        match queue.failure {
-            Some(failure) => Err(failure),
-            None => self.set_directory_times(&queue.directories).map(|()| queue.written),
-        }
-    }
-
-    /// Works off at most `limit` jobs, or until nothing is left.
-    fn work(&self, limit: usize) {
-        for _ in 0..limit {
-            let Some(job) = self.take() else { return };
+        let first = Job { path: PathBuf::new(), content: Content::Children(Node::Directory(tree)) };
+        jobs::run(self.options.threads, first, &|job, more| {
             let mut done = Done::default();
-            let result = self.perform(job, &mut done);
-            let mut queue = lock(&self.queue);
-            queue.running -= 1;
-            queue.written.add(done.written);
-            queue.directories.append(&mut done.directories);
-            queue.jobs.append(&mut done.jobs);
-            if let Err(error) = result {
-                queue.jobs.clear();
-                queue.failure.get_or_insert(error);
-            }
-            self.wake.notify_all();
-        }
-    }
-
-    fn take(&self) -> Option<Job> {
-        let mut queue = lock(&self.queue);
-        loop {
-            if queue.failure.is_some() {
-                return None;
-            }
-            if let Some(job) = queue.jobs.pop() {
-                queue.running += 1;
-                return Some(job);
-            }
-            if queue.running == 0 {
-                return None;
-            }
-            queue = self.wake.wait(queue).unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
+            self.perform(job, &mut done)?;
+            more.append(&mut done.jobs);
+            lock(&self.written).add(done.written);
+            lock(&self.directories).append(&mut done.directories);
+            Ok(())
+        })?;
+        self.set_directory_times()?;
+        Ok(*lock(&self.written))
     }
 
     fn perform(&self, job: Job, done: &mut Done) -> Result<(), GitError> {
@@ -362,16 +307,13 @@ impl Writer<'_> {
         result.map_err(|error| self.failed("set the owner of", path, error))
     }
 
-    fn set_directory_times(&self, directories: &[PathBuf]) -> Result<(), GitError> {
-        for path in directories {
-            let result = if path.as_os_str().is_empty() {
-                fs::futimens(&self.root, &self.times())
-            } else {
-                fs::utimensat(&self.root, path, &self.times(), AtFlags::SYMLINK_NOFOLLOW)
-            };
-            result.map_err(|error| self.failed("set the time of", path, error))?;
+    fn set_directory_times(&self) -> Result<(), GitError> {
+        for path in lock(&self.directories).iter() {
+            fs::utimensat(&self.root, path, &self.times(), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|error| self.failed("set the time of", path, error))?;
         }
-        Ok(())
+        let root = fs::futimens(&self.root, &self.times());
+        root.map_err(|error| self.failed("set the time of", Path::new(""), error))
     }
 
     fn times(&self) -> Timestamps {

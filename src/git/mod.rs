@@ -4,14 +4,21 @@ mod diff;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod index;
+mod jobs;
 mod layout;
 mod merged;
 mod repository;
+mod scan;
+mod staged;
 mod stream;
 mod submodule;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod worktree;
+#[cfg(test)]
+mod worktree_tests;
 
 pub use diff::{Change, ChangeKind};
 pub use error::GitError;
@@ -20,3 +27,4 @@ pub use merged::{Owner, Placement};
 pub use repository::{Head, Repository};
 pub use stream::{OutEntry, OutKind, OutSink, stream};
 pub use tree::{FileMode, ListEntry, TreeEntry, is_lfs_pointer};
+pub use worktree::{Scope, Uncommitted};

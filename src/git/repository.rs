@@ -188,7 +188,7 @@ impl Repository {
         Ok(Objects { repository: self, odb: Some(odb) })
     }
 
-    fn open_objects(&self) -> Result<git2::Odb<'static>, git2::Error> {
+    pub(super) fn open_objects(&self) -> Result<git2::Odb<'static>, git2::Error> {
         let objects = self.shared.common_dir.join("objects");
         let objects = objects.to_str().ok_or_else(|| git2::Error::from_str("the path is not UTF-8"))?;
         let odb = git2::Odb::new()?;

@@ -385,7 +385,11 @@ fn malformed(tree: Oid, reason: &'static str) -> GitError {
 
 fn parse_mode(digits: &[u8]) -> Option<FileMode> {
     let octal = |value: u32, &digit: &u8| (b'0'..=b'7').contains(&digit).then(|| value << 3 | u32::from(digit - b'0'));
-    let mode = digits.iter().try_fold(0, octal)?;
+    parse_mode_bits(digits.iter().try_fold(0, octal)?)
+}
+
+/// The mode of an entry of a tree or index.
+pub(super) fn parse_mode_bits(mode: u32) -> Option<FileMode> {
     match mode & 0o170_000 {
         0o100_000 if mode & 0o100 != 0 => Some(FileMode::Executable),
         0o100_000 => Some(FileMode::Regular),
