@@ -3,6 +3,7 @@
 //! No I/O, no clock, no environment, no YAML: everything here is a function of values.
 
 pub mod ids;
+pub mod spec;
 
 pub use ids::{
     BlobId, Checksum, CommitId, ContentId, IdError, ImageName, ObjectId, Platform, ProjectName, StageDigest,
