@@ -2,7 +2,11 @@
 //!
 //! No I/O, no clock, no environment, no YAML: everything here is a function of values.
 
+pub mod conveyor;
+pub mod digest;
 pub mod ids;
+pub mod kind;
+pub mod plan;
 pub mod spec;
 
 pub use ids::{
