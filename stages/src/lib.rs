@@ -4,6 +4,7 @@
 
 pub mod conveyor;
 pub mod digest;
+pub mod filter;
 pub mod ids;
 pub mod kind;
 pub mod plan;

@@ -1,0 +1,231 @@
+//! Git content as a sequence of entries, for whoever writes an archive: the same tree that [`super::lay_out`] writes.
+//!
+//! One thread reads and inflates objects ahead of the consumer, in batches and with bounded memory.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use git2::{ObjectType, Oid};
+
+use super::error::GitError;
+use super::layout::{Base, DirectoryLookup, DirectoryMeta};
+use super::merged::{Directory, Leaf, Node, Owner, Placement, delta, expand, merge};
+use super::repository::Repository;
+use super::tree::{FileMode, push_segment};
+
+/// An entry of a layer.
+pub struct OutEntry<'a> {
+    /// Its path in the image, without the leading `/`.
+    pub path: &'a [u8],
+    /// What it is.
+    pub kind: OutKind<'a>,
+    /// Permission bits.
+    pub mode: u32,
+    /// User and group.
+    pub owner: Owner,
+}
+
+/// What an entry is.
+pub enum OutKind<'a> {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File {
+        /// Its size in bytes.
+        size: u64,
+        /// Its content, of exactly that size.
+        content: &'a mut dyn Read,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Where it points.
+        target: &'a [u8],
+    },
+    /// What the base has here is gone (only with a base).
+    Whiteout,
+}
+
+/// Takes one entry after the other.
+pub type OutSink<'a> = &'a mut dyn FnMut(OutEntry<'_>) -> std::io::Result<()>;
+
+/// Hands over every entry that the placements make, sorted by the bytes of its path, which puts directories before what
+/// they hold. The root itself is no entry. With a base, only what differs from it, as [`super::lay_out`] does.
+pub fn stream(
+    placements: &[Placement],
+    base: Option<Base<'_>>,
+    directories: DirectoryLookup<'_>,
+    sink: OutSink<'_>,
+) -> Result<(), GitError> {
+    let mut tree = merge(placements)?;
+    if let Some(base) = base {
+        tree = delta(merge(base.placements)?, tree, base.exists_below)?.unwrap_or_default();
+    }
+    let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+    std::thread::scope(|scope| {
+        let producer = scope.spawn(move || {
+            let mut reader = Reader { sender, directories, batch: Vec::new(), bytes: 0, path: Vec::new() };
+            match reader.directory(tree).and_then(|()| reader.flush()) {
+                Ok(()) | Err(Stop::Disconnected) => Ok(()),
+                Err(Stop::Failed(error)) => Err(error),
+            }
+        });
+        let consumed = consume(receiver, sink);
+        let produced = producer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        produced.and(consumed)
+    })
+}
+
+/// At most this many batches wait, each of [`BATCH_BYTES`] and one more file.
+const BATCHES_AHEAD: usize = 2;
+const BATCH_BYTES: u64 = 4 << 20;
+const BATCH_ENTRIES: usize = 512;
+/// Larger files are not read ahead.
+const LARGE: u64 = 8 << 20;
+
+struct Item {
+    path: Vec<u8>,
+    payload: Payload,
+    mode: u32,
+    owner: Owner,
+}
+
+enum Payload {
+    Directory,
+    File(Vec<u8>),
+    Large(Repository, Oid, u64),
+    Symlink(Vec<u8>),
+    Whiteout,
+}
+
+enum Stop {
+    Failed(GitError),
+    /// The consumer gave up and knows why.
+    Disconnected,
+}
+
+impl From<GitError> for Stop {
+    fn from(error: GitError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+struct Reader<'a> {
+    sender: SyncSender<Vec<Item>>,
+    directories: DirectoryLookup<'a>,
+    batch: Vec<Item>,
+    bytes: u64,
+    path: Vec<u8>,
+}
+
+impl Reader<'_> {
+    fn directory(&mut self, directory: Directory) -> Result<(), Stop> {
+        // A directory's entry sorts by its name, what it holds by its name and a slash.
+        let mut steps = Vec::with_capacity(directory.children.len());
+        for (name, node) in directory.children {
+            if node.is_directory() {
+                let mut inner = name.clone();
+                inner.push(b'/');
+                steps.push((name, Step::Enter(node.directory_owner())));
+                steps.push((inner, Step::Descend(node)));
+            } else {
+                steps.push((name, Step::Emit(node)));
+            }
+        }
+        steps.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (name, step) in steps {
+            let length = self.path.len();
+            push_segment(&mut self.path, name.strip_suffix(b"/").unwrap_or(&name));
+            match step {
+                Step::Enter(owner) => self.enter(owner)?,
+                Step::Descend(node) => self.directory(expand(node)?.unwrap_or_default())?,
+                Step::Emit(Node::Leaf(leaf)) => self.leaf(&leaf)?,
+                Step::Emit(_) => self.push(Payload::Whiteout, 0, (0, 0))?,
+            }
+            self.path.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, owner: Option<Owner>) -> Result<(), Stop> {
+        let path = Path::new("/").join(OsStr::from_bytes(&self.path));
+        let meta = (self.directories)(&path).unwrap_or(DirectoryMeta { mode: 0o755, owner: owner.unwrap_or((0, 0)) });
+        self.push(Payload::Directory, meta.mode, meta.owner)
+    }
+
+    fn leaf(&mut self, leaf: &Leaf) -> Result<(), Stop> {
+        let repository = &leaf.root.repository;
+        let objects = repository.objects()?;
+        let read = || Ok::<_, GitError>(objects.read(leaf.id, ObjectType::Blob)?.data().to_vec());
+        let (payload, mode) = match leaf.mode {
+            FileMode::Symlink => (Payload::Symlink(read()?), 0o777),
+            file => {
+                let size = objects.size(leaf.id)?;
+                let large = size > LARGE;
+                let payload =
+                    if large { Payload::Large(repository.clone(), leaf.id, size) } else { Payload::File(read()?) };
+                self.bytes += if large { 0 } else { size };
+                (payload, if file == FileMode::Executable { 0o755 } else { 0o644 })
+            }
+        };
+        self.push(payload, mode, leaf.owner)
+    }
+
+    fn push(&mut self, payload: Payload, mode: u32, owner: Owner) -> Result<(), Stop> {
+        self.batch.push(Item { path: self.path.clone(), payload, mode, owner });
+        if self.batch.len() >= BATCH_ENTRIES || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Stop> {
+        self.bytes = 0;
+        self.sender.send(std::mem::take(&mut self.batch)).map_err(|_| Stop::Disconnected)
+    }
+}
+
+enum Step {
+    Enter(Option<Owner>),
+    Descend(Node),
+    Emit(Node),
+}
+
+fn consume(receiver: Receiver<Vec<Item>>, sink: OutSink<'_>) -> Result<(), GitError> {
+    for item in receiver.into_iter().flatten() {
+        let Item { path, payload, mode, owner } = item;
+        let entry = Entry { path: &path, mode, owner };
+        match payload {
+            Payload::Directory => entry.hand_over(sink, OutKind::Directory)?,
+            Payload::Whiteout => entry.hand_over(sink, OutKind::Whiteout)?,
+            Payload::Symlink(target) => entry.hand_over(sink, OutKind::Symlink { target: &target })?,
+            Payload::File(bytes) => {
+                entry.hand_over(sink, OutKind::File { size: bytes.len() as u64, content: &mut bytes.as_slice() })?;
+            }
+            Payload::Large(repository, id, size) => {
+                let objects = repository.objects()?;
+                // libgit2 streams loose objects only; one from a pack is inflated into memory.
+                if let Ok((mut content, _, _)) = objects.odb().reader(id) {
+                    entry.hand_over(sink, OutKind::File { size, content: &mut content })?;
+                } else {
+                    let object = objects.read(id, ObjectType::Blob)?;
+                    entry.hand_over(sink, OutKind::File { size, content: &mut object.data() })?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Entry<'a> {
+    path: &'a [u8],
+    mode: u32,
+    owner: Owner,
+}
+
+impl Entry<'_> {
+    fn hand_over<'e>(&'e self, sink: OutSink<'_>, kind: OutKind<'e>) -> Result<(), GitError> {
+        let &Entry { path, mode, owner } = self;
+        sink(OutEntry { path, kind, mode, owner })
+            .map_err(|error| GitError::io("write the layer entry", OsStr::from_bytes(path), error))
+    }
+}
