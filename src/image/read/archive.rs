@@ -130,9 +130,9 @@ impl<F: Fn(&mut [u8], u64) -> io::Result<()>> Scan<F> {
         }
         self.position = end.map_or(self.length, |end| end.min(self.length));
         if is_extension {
-            self.extension(kind, Place { offset, size })?
+            self.extension(kind, Place { offset, size })?;
         } else {
-            self.entry(header, Place { offset, size })?
+            self.entry(header, Place { offset, size })?;
         }
         Ok(true)
     }

@@ -21,6 +21,7 @@ use stages::spec::BaseFormat;
 
 pub use archive::ArchiveError;
 pub use compression::Compression;
+pub(crate) use oci::blob_name;
 pub use source::{ArchiveSource, DirectorySource, ImageSource, SourceFile};
 
 use self::compression::MAX_TAR_BYTES;

@@ -34,6 +34,7 @@ pub(super) fn text_map<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<S
 
 /// Go's `map[string]struct{}`: only the keys matter.
 pub(super) fn set<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeSet<String>, D::Error> {
+    #[expect(clippy::zero_sized_map_values, reason = "the values must be there to be skipped")]
     let map: BTreeMap<String, IgnoredAny> = nullable(input)?;
     Ok(map.into_keys().collect())
 }

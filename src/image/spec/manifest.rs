@@ -148,7 +148,7 @@ impl Index {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Document {
     /// One image.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     /// A choice of images.
     Index(Index),
 }
@@ -181,7 +181,7 @@ impl Document {
             (true, true) => Err(SpecError::Ambiguous),
             (true, false) => {
                 expect_type(shape.media_type, [media_type::MANIFEST, media_type::DOCKER_MANIFEST], "an image")?;
-                Ok(Self::Manifest(parse("manifest", MAX_MANIFEST_BYTES, bytes)?))
+                Ok(Self::Manifest(Box::new(parse("manifest", MAX_MANIFEST_BYTES, bytes)?)))
             }
             (false, true) => {
                 expect_type(shape.media_type, [media_type::INDEX, media_type::DOCKER_INDEX], "an index")?;
