@@ -119,11 +119,13 @@ pub fn load_archive(
         match (answer, producer.join()) {
             (_, Err(panic)) => std::panic::resume_unwind(panic),
             // a broken stream only says that the engine stopped listening: its own words matter
-            (Ok(said), Ok(Err(WriteError::Stream(_)))) => Ok(said),
+            (Ok(said), Ok(Err(WriteError::Stream(source)))) if said.is_empty() => {
+                Err(DaemonError::Lost { host: host.to_owned(), source: Box::new(source) })
+            }
             (Err(error), Ok(Err(WriteError::Stream(_)) | Ok(()))) => Err(error),
             (Err(DaemonError::Cancelled), _) => Err(DaemonError::Cancelled),
+            (Ok(said), Ok(Ok(()) | Err(WriteError::Stream(_)))) => Ok(said),
             (_, Ok(Err(error))) => Err(DaemonError::Archive(Box::new(error))),
-            (Ok(said), Ok(Ok(()))) => Ok(said),
         }
     })
 }

@@ -4,7 +4,7 @@
 //! - [`platform`]: which entry of an index fits a platform;
 //! - [`assemble`]: pure functions from a base config and a post stage to a new config and manifest;
 //! - [`read`]: bases that are files: OCI layouts and archives, docker archives, rootfs tars;
-//! - [`write`]: outputs that are files, and the `--output` texts that name all outputs;
+//! - [`mod@write`]: outputs that are files, and the `--output` texts that name all outputs;
 //! - [`daemon`]: the one output that is a Docker Engine.
 //!
 //! Everything read here is hostile: documents are bounded, blobs are found by digest only and verified while they are

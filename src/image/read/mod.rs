@@ -128,7 +128,6 @@ pub struct BaseLayer {
     pub digest: Option<BlobId>,
     /// Size of the stored bytes.
     pub size: u64,
-    compression: Compression,
     source: Arc<dyn ImageSource>,
     name: String,
 }
@@ -155,11 +154,19 @@ impl BaseLayer {
 
     /// The uncompressed tar, verified where its digest is known: read to the end, or nothing is verified.
     pub fn open_tar(&self) -> io::Result<Box<dyn Read + Send>> {
-        let stored = self.open()?;
-        if self.compression == Compression::None && self.digest == self.diff_id {
+        let mut stored = self.open()?;
+        if self.digest.is_some() && self.digest == self.diff_id {
             return Ok(stored);
         }
-        let tar = compression::bounded(self.compression.reader(stored)?, MAX_TAR_BYTES);
+        // by its first bytes, as other engines do: media types in the wild are wrong at times
+        let mut start = vec![0; 8];
+        let length = compression::fill(&mut stored, &mut start)?;
+        start.truncate(length);
+        let compression = Compression::detect(&start).map_err(|kind| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{} is compressed by {kind}", self.name))
+        })?;
+        let tar = compression.reader(Box::new(io::Cursor::new(start).chain(stored)))?;
+        let tar = compression::bounded(tar, MAX_TAR_BYTES);
         Ok(match self.diff_id {
             Some(diff_id) => Box::new(VerifyingReader::new(tar, diff_id, None)),
             None => tar,
@@ -257,7 +264,7 @@ fn stored_layer(source: Arc<dyn ImageSource>, name: String, diff_id: Option<Blob
         Compression::Zstd => media_type::LAYER_ZSTD,
     };
     let digest = diff_id.filter(|_| compression == Compression::None);
-    Ok(BaseLayer { diff_id, media_type: media_type.to_owned(), digest, size: file.size, compression, source, name })
+    Ok(BaseLayer { diff_id, media_type: media_type.to_owned(), digest, size: file.size, source, name })
 }
 
 fn check_platform(config: &ImageConfig, wanted: &Platform) -> Result<(), ReadError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stages::ids::BlobId;
 
-use super::{BaseLayer, Compression, ImageSource, OpenOptions, OpenedBase, ReadError, read_document};
+use super::{BaseLayer, ImageSource, OpenOptions, OpenedBase, ReadError, read_document};
 use crate::image::platform::{best_entries, describe};
 use crate::image::spec::{
     Descriptor, Document, ImageConfig, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, Manifest, media_type, oci_media_type,
@@ -139,17 +139,11 @@ fn layer(source: &Arc<dyn ImageSource>, diff_id: BlobId, blob: &Descriptor) -> R
     if file.size != blob.size {
         return Err(ReadError::Invalid(format!("{what} has {} bytes, not {} as declared", file.size, blob.size)));
     }
-    let compression = match media_type {
-        gzip if gzip.ends_with("+gzip") => Compression::Gzip,
-        zstd if zstd.ends_with("+zstd") => Compression::Zstd,
-        _ => Compression::None,
-    };
     Ok(BaseLayer {
         diff_id: Some(diff_id),
         media_type: media_type.to_owned(),
         digest: Some(blob.digest),
         size: blob.size,
-        compression,
         source: Arc::clone(source),
         name,
     })

@@ -240,6 +240,21 @@ fn a_right_blob_with_a_wrong_diff_id_fails_at_its_end() {
 }
 
 #[test]
+fn mislabelled_compression_is_seen_through() {
+    let mut layout = Layout::default();
+    let mut config = ImageConfig::scratch(&"linux/amd64".parse().unwrap());
+    config.rootfs.diff_ids = vec![digest_of(b"layer"); 3];
+    let layers = vec![
+        layout.blob(media_type::LAYER_GZIP, b"layer"),
+        layout.blob(media_type::LAYER_TAR, &gzip(b"layer")),
+        layout.blob(media_type::LAYER_GZIP, &zstd::encode_all(b"layer".as_slice(), 1).unwrap()),
+    ];
+    let entry = layout.image_of(&config.to_bytes(), "linux/amd64", layers);
+    let base = open_layout(&layout.index(vec![entry]), None).unwrap();
+    assert_eq!(layer_bytes(&base), [b"layer", b"layer", b"layer"]);
+}
+
+#[test]
 fn odd_documents_of_a_layout_are_errors() {
     let mut layout = Layout::default();
     let null = layout.image_of(b"{\"rootfs\":null,\"config\":null}", "linux/amd64", Vec::new());

@@ -190,4 +190,4 @@ fn copy(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
