@@ -20,27 +20,17 @@ use fs_err as fs;
 
 pub(crate) use base::{busybox_rootfs, debian_rootfs, push_rootfs};
 pub(crate) use engine::DockerEngine;
-pub(crate) use layout::{Entry, OciImage, Tree, tar_tree};
+pub(crate) use layout::{OciImage, sha256, tar_tree};
 pub(crate) use project::Project;
 pub(crate) use registry::Registry;
-pub(crate) use report::{Image, Report, Status};
-pub(crate) use run::{Output, Run, program};
+pub(crate) use report::{Report, Status};
+pub(crate) use run::{Output, Run, find, program};
 pub(crate) use text::normalized;
 pub(crate) use user::RootlessUser;
 
 /// What a test needs and this machine does not have.
 #[derive(Debug)]
 pub(crate) struct Missing(pub(crate) String);
-
-/// Takes the value, or ends the test with `skipped: why`.
-macro_rules! need {
-    ($value:expr) => {
-        match $value {
-            Ok(value) => value,
-            Err(missing) => return crate::env::skip(&missing),
-        }
-    };
-}
 
 /// Says why a test does not run. `tests/run` as root has installed everything, so there it is a failure.
 pub(crate) fn skip(missing: &Missing) {
@@ -57,7 +47,7 @@ pub(crate) fn is_root() -> bool {
 pub(crate) fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
     let start = Instant::now();
     while !reached() {
-        assert!(start.elapsed() < Duration::from_mins(1), "waited a minute for {what}");
+        assert!(start.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -6,7 +6,16 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-#[macro_use]
+/// Takes the value, or ends the test with `skipped: why`.
+macro_rules! need {
+    ($value:expr) => {
+        match $value {
+            Ok(value) => value,
+            Err(missing) => return crate::env::skip(&missing),
+        }
+    };
+}
+
 mod env;
 
 mod build;

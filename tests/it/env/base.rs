@@ -36,7 +36,8 @@ fn make_busybox() -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nwww:x:33:33:www:/srv:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n";
+const PASSWD: &str =
+    "root:x:0:0:root:/root:/bin/sh\nwww:x:33:33:www:/srv:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nwww:x:33:\nstaff:x:50:\nnogroup:x:65534:\n";
 
 fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, kind: tar::EntryType, mode: u32, content: &[u8]) {
@@ -70,7 +71,7 @@ fn make_debian() -> Result<PathBuf, Missing> {
     }
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bases");
     let rootfs = directory.join(format!("debian-{codename}.tar"));
-    let is_fresh = |made: SystemTime| made.elapsed().is_ok_and(|age| age < Duration::from_hours(7 * 24));
+    let is_fresh = |made: SystemTime| made.elapsed().is_ok_and(|age| age < Duration::from_secs(7 * 24 * 3600));
     if fs::metadata(&rootfs).and_then(|metadata| metadata.modified()).is_ok_and(is_fresh) {
         return Ok(rootfs);
     }

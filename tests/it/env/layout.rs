@@ -88,7 +88,15 @@ fn list(directory: &Path, prefix: &str, tree: &mut Tree) {
         let kind = metadata.file_type();
         let content = kind.is_file().then(|| fs::read(entry.path()).unwrap());
         let link = kind.is_symlink().then(|| fs::read_link(entry.path()).unwrap());
-        let letter = if kind.is_dir() { 'd' } else if kind.is_symlink() { 'l' } else if kind.is_file() { 'f' } else { 'x' };
+        let letter = if kind.is_dir() {
+            'd'
+        } else if kind.is_symlink() {
+            'l'
+        } else if kind.is_file() {
+            'f'
+        } else {
+            'x'
+        };
         let described = Entry {
             kind: letter,
             mode: metadata.permissions().mode() & 0o7777,
@@ -116,7 +124,15 @@ pub(crate) fn tar_tree(path: &Path) -> Tree {
         let mut content = Vec::new();
         std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
         let kind = header.entry_type();
-        let letter = if kind.is_dir() { 'd' } else if kind.is_symlink() { 'l' } else if kind.is_file() { 'f' } else { 'x' };
+        let letter = if kind.is_dir() {
+            'd'
+        } else if kind.is_symlink() {
+            'l'
+        } else if kind.is_file() {
+            'f'
+        } else {
+            'x'
+        };
         let described = Entry {
             kind: letter,
             mode: header.mode().unwrap() & 0o7777,

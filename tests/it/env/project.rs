@@ -54,7 +54,11 @@ impl Project {
     /// Removes a file or a directory.
     pub(crate) fn remove(&self, path: &str) -> &Self {
         let path = self.path.join(path);
-        if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap()
+        } else {
+            fs::remove_file(path).unwrap()
+        }
         self
     }
 

@@ -53,7 +53,7 @@ impl Run {
             cwd: PathBuf::from("/"),
             user: None,
             umask: None,
-            deadline: Duration::from_mins(3),
+            deadline: Duration::from_secs(180),
         }
     }
 
