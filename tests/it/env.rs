@@ -186,17 +186,14 @@ impl TestEnv {
     }
 }
 
-/// Processes of the machine whose command line contains `token`.
-pub(crate) fn processes_with(token: &str) -> Vec<String> {
-    let mut found = Vec::new();
+/// How many processes of the machine have exactly this command line.
+pub(crate) fn processes(command_line: &str) -> usize {
+    let mut count = 0;
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let is_process = entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok());
         if let (true, Ok(line)) = (is_process, fs::read(entry.path().join("cmdline"))) {
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if line.contains(token) {
-                found.push(line);
-            }
+            count += usize::from(String::from_utf8_lossy(&line).replace('\0', " ").trim_end() == command_line);
         }
     }
-    found
+    count
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::env::{Report, TestEnv, processes_with, wait_until};
+use crate::env::{Report, TestEnv, processes, wait_until};
 
 /// An image with one step.
 fn step(command: &str) -> TestEnv {
@@ -79,11 +79,11 @@ fn ctrl_c_ends_the_step_with_all_its_processes_and_mounts() {
     let time = long("11");
     let env = step(&format!("'trap \"\" INT TERM; setsid sleep {time} & sleep {time}'"));
     let running = env.command(["build"]).start();
-    wait_until("both processes of the step", || processes_with(&format!("sleep {time}")).len() >= 2);
+    wait_until("both processes of the step", || processes(&format!("sleep {time}")) == 2);
     running.interrupt();
     let output = running.finish().ends_with(130);
     assert!(output.duration < Duration::from_secs(60), "{:?}", output.duration);
-    wait_until("the end of the step's processes", || processes_with(&format!("sleep {time}")).is_empty());
+    wait_until("the end of the step's processes", || processes(&format!("sleep {time}")) == 0);
     assert_eq!(env.mounts(), [""; 0]);
     env.project().replace("stager.yaml", &format!("sleep {time}'"), "true'");
     env.project().replace("stager.yaml", &format!("setsid sleep {time} &"), "").commit("short");
@@ -98,10 +98,10 @@ fn after_kill_9_nothing_runs_and_the_next_build_works() {
     let time = long("12");
     let env = step(&format!("'test -e /src || setsid sleep {time}'"));
     let running = env.command(["build"]).start();
-    wait_until("the step", || !processes_with(&format!("sleep {time}")).is_empty());
+    wait_until("the step", || processes(&format!("sleep {time}")) > 0);
     running.kill();
     running.finish().ends_with(137);
-    wait_until("the end of the step's processes", || processes_with(&format!("sleep {time}")).is_empty());
+    wait_until("the end of the step's processes", || processes(&format!("sleep {time}")) == 0);
     assert_eq!(env.mounts(), [""; 0]);
     env.project().replace("stager.yaml", &format!("setsid sleep {time}"), "true").commit("short");
     insta::assert_snapshot!(env.build(&[]).steps(), @r"

@@ -1,6 +1,6 @@
 //! Builds by users who are not root, with and without subordinate ids.
 
-use crate::env::{OciImage, RootlessUser, TestEnv, processes_with, wait_until};
+use crate::env::{OciImage, RootlessUser, TestEnv, processes, wait_until};
 
 const CONFIG: &str = "image: app
 from: rootfs:base.tar
@@ -60,8 +60,8 @@ fn nothing_of_an_interrupted_users_build_is_left() {
     let time = format!("{}.13", 5000 + std::process::id() % 1000);
     env.project().replace("stager.yaml", "'stat -c", &format!("'setsid sleep {time}; stat -c")).commit("slow");
     let running = env.command(["build"]).start();
-    wait_until("the step", || !processes_with(&format!("sleep {time}")).is_empty());
+    wait_until("the step", || processes(&format!("sleep {time}")) > 0);
     running.interrupt();
     running.finish().ends_with(130);
-    wait_until("the end of the step", || processes_with(&format!("sleep {time}")).is_empty());
+    wait_until("the end of the step", || processes(&format!("sleep {time}")) == 0);
 }

@@ -1,6 +1,8 @@
 //! What stager wrote, as other tools see it: skopeo copies it, umoci unpacks it, and the files are listed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -88,15 +90,7 @@ fn list(directory: &Path, prefix: &str, tree: &mut Tree) {
         let kind = metadata.file_type();
         let content = kind.is_file().then(|| fs::read(entry.path()).unwrap());
         let link = kind.is_symlink().then(|| fs::read_link(entry.path()).unwrap());
-        let letter = if kind.is_dir() {
-            'd'
-        } else if kind.is_symlink() {
-            'l'
-        } else if kind.is_file() {
-            'f'
-        } else {
-            'x'
-        };
+        let letter = letter(kind.is_dir(), kind.is_symlink(), kind.is_file());
         let described = Entry {
             kind: letter,
             mode: metadata.permissions().mode() & 0o7777,
@@ -113,6 +107,15 @@ fn list(directory: &Path, prefix: &str, tree: &mut Tree) {
     }
 }
 
+fn letter(is_directory: bool, is_link: bool, is_file: bool) -> char {
+    match (is_directory, is_link, is_file) {
+        (true, _, _) => 'd',
+        (_, true, _) => 'l',
+        (_, _, true) => 'f',
+        _ => 'x',
+    }
+}
+
 /// The files that a tar of a root file system holds.
 pub(crate) fn tar_tree(path: &Path) -> Tree {
     let mut archive = tar::Archive::new(fs::File::open(path).unwrap());
@@ -124,22 +127,14 @@ pub(crate) fn tar_tree(path: &Path) -> Tree {
         let mut content = Vec::new();
         std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
         let kind = header.entry_type();
-        let letter = if kind.is_dir() {
-            'd'
-        } else if kind.is_symlink() {
-            'l'
-        } else if kind.is_file() {
-            'f'
-        } else {
-            'x'
-        };
+        let letter = letter(kind.is_dir(), kind.is_symlink(), kind.is_file());
         let described = Entry {
             kind: letter,
             mode: header.mode().unwrap() & 0o7777,
             owner: (header.uid().unwrap(), header.gid().unwrap()),
             size: content.len() as u64,
             sha256: kind.is_file().then(|| sha256(&content)),
-            link: entry.link_name().unwrap().filter(|_| kind.is_symlink()).map(|link| link.into_owned()),
+            link: entry.link_name().unwrap().filter(|_| kind.is_symlink()).map(Cow::into_owned),
             mtime: header.mtime().unwrap() as i64,
         };
         let path = path.trim_start_matches("./").trim_end_matches('/');
@@ -151,5 +146,8 @@ pub(crate) fn tar_tree(path: &Path) -> Tree {
 /// The sha256 of the bytes in hex.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.as_ref().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

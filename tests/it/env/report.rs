@@ -1,5 +1,6 @@
 //! The report of `build --report` and the plan of `plan --format json`: one schema, as a reader outside would type it.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use fs_err as fs;
@@ -86,7 +87,7 @@ impl Report {
         let mut lines = String::new();
         for image in &self.images {
             for stage in image.stages.iter().filter(|stage| stage.kind == "build") {
-                lines += &format!("{} {} {:?}\n", image.name, stage.name, stage.status);
+                let _ = writeln!(lines, "{} {} {:?}", image.name, stage.name, stage.status);
             }
         }
         lines
@@ -97,18 +98,8 @@ impl Report {
         self.images.iter().map(|image| (image.name.as_str(), image.digest.as_str())).collect()
     }
 
-    /// The digest of every image's manifest, which must be known.
+    /// The digest of every image's manifest, where it is known.
     pub(crate) fn manifests(&self) -> Vec<(&str, &str)> {
-        let manifest = |image: &'_ Image| image.manifest.is_some();
-        let known = self.images.iter().filter(|image| manifest(image));
-        known.map(|image| (image.name.as_str(), image.manifest.as_deref().expect("just filtered"))).collect()
-    }
-}
-
-impl Image {
-    #[track_caller]
-    pub(crate) fn stage(&self, name: &str) -> &Stage {
-        let stage = self.stages.iter().find(|stage| stage.name == name);
-        stage.unwrap_or_else(|| panic!("no stage {name} in {:?}", self.stages))
+        self.images.iter().filter_map(|image| Some((image.name.as_str(), image.manifest.as_deref()?))).collect()
     }
 }

@@ -66,10 +66,9 @@ impl RootlessUser {
 impl Drop for RootlessUser {
     fn drop(&mut self) {
         let _accounts = ACCOUNTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Ok(output) = program("userdel", ["--force", &self.name]) {
-            if output.code != 0 && !std::thread::panicking() {
-                eprintln!("userdel {}: {}", self.name, output.stderr);
-            }
+        let removed = program("userdel", ["--force", &self.name]);
+        if let Some(output) = removed.ok().filter(|output| output.code != 0) {
+            eprintln!("userdel {}: {}", self.name, output.stderr);
         }
     }
 }
