@@ -59,3 +59,9 @@ impl DockerEngine {
         program("docker", all).expect("found when the engine was started")
     }
 }
+
+#[test]
+fn the_engine_answers() {
+    let engine = need!(DockerEngine::shared());
+    assert!(engine.docker(["info", "--format", "{{.ServerVersion}}"]).succeeds().stdout.starts_with(char::is_numeric));
+}

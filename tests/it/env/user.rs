@@ -78,3 +78,14 @@ pub(crate) fn give(path: &Path, (user, group): (u32, u32)) {
     let owner = format!("{user}:{group}");
     program("chown", ["-R", "-h", &owner, path.to_str().expect("test paths are UTF-8")]).expect("coreutils").succeeds();
 }
+
+#[test]
+fn users_have_ranges_or_not() {
+    let (many, single) = (need!(RootlessUser::with_ranges()), need!(RootlessUser::single()));
+    let ranges = fs::read_to_string("/etc/subuid").unwrap();
+    assert!(ranges.contains(&many.name) && !ranges.contains(&single.name), "{ranges}");
+    let env = super::TestEnv::of_user(&many);
+    env.project().file("x", "x\n").commit("as the user");
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(env.project().path().join(".git/HEAD")).unwrap());
+    assert_eq!(owner, many.ids().0);
+}
