@@ -28,19 +28,32 @@ pub(super) fn open_readable<P: Arg + Copy>(parent: BorrowedFd<'_>, name: P, flag
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     match fs::openat(parent, name, flags | OFlags::NOATIME, Mode::empty()) {
         Err(Errno::PERM) => fs::openat(parent, name, flags, Mode::empty()),
-        Err(Errno::ACCESS) => open_hidden(parent, name, flags),
+        Err(Errno::ACCESS) => {
+            let handle = fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+            open_hidden(handle.as_fd(), || fs::openat(parent, name, flags, Mode::empty()))
+        }
         opened => opened,
     }
 }
 
-fn open_hidden<P: Arg + Copy>(parent: BorrowedFd<'_>, name: P, flags: OFlags) -> Result<OwnedFd> {
-    let handle = fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    let mode = Mode::from_raw_mode(fs::fstat(&handle)?.st_mode);
-    let magic = magic_path(handle.as_fd());
+fn open_hidden(handle: BorrowedFd<'_>, open: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
+    let mode = Mode::from_raw_mode(fs::fstat(handle)?.st_mode);
+    let magic = magic_path(handle);
     fs::chmod(magic.as_c_str(), mode | Mode::RUSR | Mode::XUSR)?;
-    let opened = fs::openat(parent, name, flags, Mode::empty());
+    let opened = open();
     fs::chmod(magic.as_c_str(), mode)?;
     opened
+}
+
+/// As [`open_beneath`], for reading; see [`open_readable`] for what its mode hides.
+pub(super) fn open_readable_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd> {
+    match open_beneath(root, path, flags | OFlags::NONBLOCK) {
+        Err(Errno::ACCESS) => {
+            let handle = open_beneath(root, path, OFlags::PATH)?;
+            open_hidden(handle.as_fd(), || open_beneath(root, path, flags | OFlags::NONBLOCK))
+        }
+        opened => opened,
+    }
 }
 
 /// Opens a path below a directory, following no link anywhere in it. The empty path is the directory itself.

@@ -20,9 +20,11 @@
 
 mod blob;
 mod compress;
+mod copy;
 mod decompress;
 mod error;
 mod handle;
+mod merged;
 mod metadata;
 mod node;
 mod pack;
@@ -32,14 +34,20 @@ mod sha256;
 mod tar;
 #[cfg(test)]
 mod testing;
+mod unpack;
 mod walk;
+mod writer;
 
 pub use blob::{BlobSummary, write_blob};
 pub use compress::{COMPRESSION_VERSION, Compression};
 pub use decompress::Decompressor;
 pub use error::{Error, Result};
+pub use merged::{Descend, Entry, MergedTree};
 pub use metadata::{Clamp, Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, Xattrs};
 pub use node::{Device, DeviceKind, FileKind};
 pub use pack::{LayerStats, PackOptions, pack};
 pub use sha256::{HashingReader, HashingWriter, Sha256};
+pub use tar::reader::Limits;
 pub use tar::writer::{FORMAT_VERSION, TarWriter};
+pub use unpack::{UnpackOptions, UnpackStats, unpack};
+pub use writer::{LayerWriter, Skipped};

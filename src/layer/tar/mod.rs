@@ -3,6 +3,6 @@
 pub(super) mod header;
 pub(super) mod numbers;
 pub(super) mod pax;
-//pub(super) mod reader;
-//pub(super) mod sparse;
+pub(super) mod reader;
+pub(super) mod sparse;
 pub(super) mod writer;
