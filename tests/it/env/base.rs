@@ -106,6 +106,7 @@ pub(crate) fn push_rootfs(registry: &Registry, name: &str, rootfs: &[u8]) -> Res
         "os": "linux",
         "config": {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Labels": {"base": "yes"}},
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+        "history": [{"created": "1980-01-01T00:00:01Z", "created_by": "it"}],
     });
     let config = blob("config.v1+json", config.to_string().as_bytes());
     let media_type = "application/vnd.oci.image.manifest.v1+json";
