@@ -32,3 +32,4 @@ mod packages;
 mod pulls;
 mod rootless;
 mod steps;
+mod tidy;
