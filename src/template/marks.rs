@@ -101,7 +101,8 @@ mod tests {
         let template = "a: 1\n\n  {{ x }}: b\n{% raw %}\nq{{\n{% endraw %}\n{# c\n #}\nz{{ '}}' }}\n{{ y }}\n";
         let (text, lines) = strip(&insert(template, 3));
         assert_eq!(text, template);
-        let marked: Vec<_> = lines.iter().enumerate().filter_map(|(at, line)| line.map(|line| (at + 1, line))).collect();
+        let marked: Vec<_> =
+            lines.iter().enumerate().filter_map(|(at, line)| line.map(|line| (at + 1, line))).collect();
         assert_eq!(marked, [(1, (3, 1)), (3, (3, 3)), (9, (3, 9))]);
     }
 }

@@ -47,9 +47,11 @@ fn values_and_filters() {
 fn failures_name_place_cause_and_remedy() {
     let shown = |text: &str| {
         let found = failure(text);
-        let place = found.place.as_ref().map(|place| format!("{}:{}:{}+{}", place.file, place.line, place.column, place.len));
+        let place =
+            found.place.as_ref().map(|place| format!("{}:{}:{}+{}", place.file, place.line, place.column, place.len));
         let code = found.code.as_ref().map(|code| format!(" [{code}]")).unwrap_or_default();
-        let related: String = found.related.iter().map(|related| format!(" < {}:{}", related.place.file, related.place.line)).collect();
+        let related: String =
+            found.related.iter().map(|related| format!(" < {}:{}", related.place.file, related.place.line)).collect();
         format!("{}{related}{code}: {} | {}", place.unwrap_or_default(), found.message, found.help.unwrap_or_default())
     };
     let all: Vec<String> = [

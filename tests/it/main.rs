@@ -33,3 +33,4 @@ mod pulls;
 mod rootless;
 mod steps;
 mod native;
+mod tidy;

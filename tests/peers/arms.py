@@ -16,17 +16,19 @@ class Failed(Exception):
 def found(machine, registry, options):
     """The contenders of this machine, stager first."""
     arms = []
-    if options.stager:
+    wanted = lambda *names: not options.arms or set(names) & set(options.arms)
+    if options.stager and wanted("stager"):
         arms.append(Stager(machine, registry, os.path.abspath(options.stager)))
-    if shutil.which("buildah") and os.geteuid() == 0:
+    if shutil.which("buildah") and os.geteuid() == 0 and wanted("buildah"):
         arms.append(Buildah(machine, registry))
     # Debian's own client: a newer one in /usr/local/bin wants buildx.
-    if shutil.which("dockerd") and os.path.exists("/usr/bin/docker") and os.geteuid() == 0:
+    has_docker = shutil.which("dockerd") and os.path.exists("/usr/bin/docker") and os.geteuid() == 0
+    if has_docker and wanted("docker", "docker-buildkit", "werf"):
         engine = Engine(machine, bridge=bool(options.werf))
         arms += [Docker(machine, registry, engine, "0"), Docker(machine, registry, engine, "1")]
         if options.werf:
             arms.append(Werf(machine, registry, engine, os.path.abspath(options.werf)))
-    if options.buildkit and os.geteuid() == 0:
+    if options.buildkit and os.geteuid() == 0 and wanted("buildkit"):
         arms.append(BuildKit(machine, registry, os.path.abspath(options.buildkit)))
     return arms
 

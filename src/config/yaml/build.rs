@@ -168,7 +168,8 @@ impl Builder<'_> {
     fn count(&mut self, nodes: usize, span: Span) -> Step {
         *self.nodes = self.nodes.saturating_add(nodes);
         if *self.nodes > MAX_NODES {
-            let problem = self.problem(self.mark(span), format!("the text has more than {MAX_NODES} values, aliases expanded"));
+            let problem =
+                self.problem(self.mark(span), format!("the text has more than {MAX_NODES} values, aliases expanded"));
             return Err(Box::new(problem));
         }
         Ok(())

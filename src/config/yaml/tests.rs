@@ -2,10 +2,14 @@ use super::*;
 
 fn show(node: &Node) -> String {
     match &node.content {
-        Content::Scalar(scalar) => format!("{:?}:{:?}@{}:{}+{}", scalar.kind, scalar.text, node.mark.line, node.mark.column, node.mark.len),
+        Content::Scalar(scalar) => {
+            format!("{:?}:{:?}@{}:{}+{}", scalar.kind, scalar.text, node.mark.line, node.mark.column, node.mark.len)
+        }
         Content::Sequence(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
         Content::Mapping(entries) => {
-            let shown = entries.iter().map(|entry| format!("{}@{}:{} = {}", entry.key, entry.mark.line, entry.mark.column, show(&entry.value)));
+            let shown = entries.iter().map(|entry| {
+                format!("{}@{}:{} = {}", entry.key, entry.mark.line, entry.mark.column, show(&entry.value))
+            });
             format!("{{{}}}@{}:{}", shown.collect::<Vec<_>>().join(", "), node.mark.line, node.mark.column)
         }
     }

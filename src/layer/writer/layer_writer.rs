@@ -124,9 +124,9 @@ impl LayerWriter {
         if place.path == entry.path {
             return Ok(());
         }
-        let linked = self.places.create(&place, |directory, new| {
-            fs::linkat(&source.directory, name, directory, new, AtFlags::empty())
-        })?;
+        let linked = self
+            .places
+            .create(&place, |directory, new| fs::linkat(&source.directory, name, directory, new, AtFlags::empty()))?;
         match linked {
             Err(Errno::NOENT) => Err(missing()),
             linked => linked.map_err(Error::io("create", &place.path)),
@@ -153,11 +153,7 @@ impl LayerWriter {
 
     /// Makes a named pipe.
     pub fn fifo(&mut self, path: &Path, metadata: &Metadata) -> Result<()> {
-        if self.node(path, FileType::Fifo, 0, metadata)? {
-            Ok(())
-        } else {
-            Err(Error::io("create", path)(Errno::PERM))
-        }
+        if self.node(path, FileType::Fifo, 0, metadata)? { Ok(()) } else { Err(Error::io("create", path)(Errno::PERM)) }
     }
 
     /// Deletes `path` of the layers below, whatever this layer has there.
@@ -268,8 +264,7 @@ impl LayerWriter {
             made => made.map_err(Error::io("create", &place.path))?,
         }
         let name = Path::new(OsStr::from_bytes(place.name.to_bytes()));
-        let handle =
-            open_beneath(place.directory(), name, OFlags::PATH).map_err(Error::io("open", &place.path))?;
+        let handle = open_beneath(place.directory(), name, OFlags::PATH).map_err(Error::io("open", &place.path))?;
         self.apply(&Target::Handle(handle.as_fd()), &place.path, metadata)?;
         Ok(true)
     }
