@@ -1,1 +1,50 @@
 //! OCI distribution client; knows no stages.
+//!
+//! A [`Client`] reads and writes blobs and manifests of any registry that speaks the OCI distribution API, docker's
+//! included. It is synchronous and shared between threads. What it promises:
+//!
+//! - **Bytes are what was asked for.** Manifests and blobs are verified by digest and size before their last byte is
+//!   given out; ambiguous manifests are refused.
+//! - **Every wait ends**: at a deadline ([`Timeouts`]), at the end of the retry budget ([`RetryPolicy`]), or soon after
+//!   the caller's cancel flag is set. Name look-ups and connects end at their own deadline only.
+//! - **What broke goes on**: transient failures are tried again, downloads at the byte offset, uploads where the registry
+//!   can say how far they got. Writes ask first whether they have already happened.
+//! - **Credentials go to one place**: the registry they are kept for, and the token server it names. They leave with no
+//!   redirect, and show up in no message.
+//!
+//! The layers, from the bottom: [`wire`](self) sends one request; `exchange` finds scheme and host, authenticates and
+//! follows redirects; `token` and `auth` know who we are; `download`, `upload` and `client` are the operations. Mirrors
+//! will go where `exchange` turns a registry's name into a host; a table of requests and bytes is [`Traffic`].
+
+mod address;
+mod auth;
+mod client;
+mod digest;
+mod download;
+mod error;
+mod exchange;
+mod manifest;
+mod platform;
+mod reference;
+mod retry;
+mod settings;
+mod token;
+mod upload;
+mod wire;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use client::Client;
+pub use download::BlobReader;
+pub use error::{Answer, Error, Task};
+pub use manifest::{
+    DescribedPlatform, Descriptor, ImageManifest, Index, MAX_MANIFEST, Manifest, RawManifest, media_type,
+};
+pub use platform::select_platform;
+pub use reference::{DOCKER_HUB, Reference, Repository};
+pub use settings::{Proxy, RetryPolicy, Settings, Timeouts, Wait, WaitHook};
+pub use upload::{Mount, OpenBlob, Pushed, Upload};
+pub use wire::Traffic;

@@ -39,13 +39,40 @@ pub struct PathFilter {
     /// `None`: everything is included.
     include: Option<Patterns>,
     exclude: Option<Patterns>,
+    view: Option<View>,
+}
+
+/// A second selection, over paths of the whole repository.
+#[derive(Debug)]
+struct View {
+    /// The directory that the filter's paths are relative to, in the repository.
+    add: Vec<u8>,
+    files: Patterns,
+}
+
+impl View {
+    fn path(&self, relative: &[u8]) -> Vec<u8> {
+        match (self.add.is_empty(), relative.is_empty()) {
+            (true, _) => relative.to_vec(),
+            (false, true) => self.add.clone(),
+            (false, false) => [&self.add, b"/".as_slice(), relative].concat(),
+        }
+    }
 }
 
 impl PathFilter {
     /// Reads the patterns. An empty `include` includes everything.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, FilterError> {
         let include = Patterns::new(include)?.filter(|patterns| !patterns.everything);
-        Ok(Self { include, exclude: Patterns::new(exclude)? })
+        Ok(Self { include, exclude: Patterns::new(exclude)?, view: None })
+    }
+
+    /// The same, narrowed to the paths that match one of `files` as well, which are relative to the repository's root.
+    /// `add` is the directory in the repository that this filter's paths are relative to.
+    pub fn narrowed(mut self, add: &str, files: &[String]) -> Result<Self, FilterError> {
+        let files = Patterns::new(files)?.filter(|patterns| !patterns.everything);
+        self.view = files.map(|files| View { add: add.trim_matches('/').as_bytes().to_vec(), files });
+        Ok(self)
     }
 
     /// The filter that every path passes.
@@ -55,7 +82,7 @@ impl PathFilter {
 
     /// Whether every path passes.
     pub fn is_everything(&self) -> bool {
-        self.include.is_none() && self.exclude.is_none()
+        self.include.is_none() && self.exclude.is_none() && self.view.is_none()
     }
 
     /// Whether the file at `path` passes.
@@ -63,6 +90,7 @@ impl PathFilter {
         let path = path.as_ref();
         self.include.as_ref().is_none_or(|patterns| patterns.matches(path))
             && !self.exclude.as_ref().is_some_and(|patterns| patterns.matches(path))
+            && self.view.as_ref().is_none_or(|view| view.files.matches(&view.path(path)))
     }
 
     /// Whether some path beneath the directory could pass. `false` is certain, `true` is not. The empty path is the
@@ -71,6 +99,7 @@ impl PathFilter {
         let directory = directory.as_ref();
         self.include.as_ref().is_none_or(|patterns| patterns.reaches(directory))
             && !self.exclude.as_ref().is_some_and(|patterns| patterns.matches(directory))
+            && self.view.as_ref().is_none_or(|view| view.files.reaches(&view.path(directory)))
     }
 
     /// Whether every path beneath the directory is known to pass. `true` is certain, `false` is not.
@@ -78,6 +107,7 @@ impl PathFilter {
         let directory = directory.as_ref();
         self.include.as_ref().is_none_or(|patterns| patterns.matches(directory))
             && !self.exclude.as_ref().is_some_and(|patterns| patterns.reaches(directory))
+            && self.view.as_ref().is_none_or(|view| view.files.matches(&view.path(directory)))
     }
 }
 
@@ -252,6 +282,20 @@ mod tests {
     fn filter(include: &[&str], exclude: &[&str]) -> PathFilter {
         let owned = |patterns: &[&str]| patterns.iter().map(|&pattern| pattern.to_owned()).collect::<Vec<_>>();
         PathFilter::new(&owned(include), &owned(exclude)).expect("patterns are good")
+    }
+
+    #[test]
+    fn a_view_narrows_by_paths_of_the_repository() {
+        let files = ["web/src/**".to_owned(), "Makefile".to_owned()];
+        let narrowed = filter(&[], &["**/*.md"]).narrowed("/web", &files).unwrap();
+        assert!(narrowed.matches("src/main.js"));
+        assert!(!narrowed.matches("src/readme.md"));
+        assert!(!narrowed.matches("Makefile"));
+        assert!(narrowed.may_contain("src/deep"));
+        assert!(!narrowed.may_contain("docs"));
+        assert!(!narrowed.covers(""));
+        let of_root = filter(&[], &[]).narrowed("/", &files).unwrap();
+        assert!(of_root.matches("Makefile") && of_root.covers("web/src") && !of_root.matches("web/Makefile"));
     }
 
     #[test]

@@ -2,8 +2,13 @@
 //!
 //! No I/O, no clock, no environment, no YAML: everything here is a function of values.
 
+pub mod conveyor;
+pub mod digest;
 pub mod filter;
 pub mod ids;
+pub mod kind;
+pub mod plan;
+pub mod spec;
 
 pub use ids::{
     BlobId, Checksum, CommitId, ContentId, IdError, ImageName, ObjectId, Platform, ProjectName, StageDigest,

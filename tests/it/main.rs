@@ -1,3 +1,36 @@
-//! The one integration binary.
+//! The one integration binary: the program from outside, against real registries, engines and users.
+//!
+//! Tests share the machine: each has a home, a store and a project of its own ([`env::TestEnv`]). What a test needs and the
+//! machine lacks makes it print `skipped: why`; `tests/run` installs all of it, and as root turns a skip into a failure.
 
-fn main() {}
+#![allow(clippy::print_stderr, reason = "a skipped test says why")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+/// Takes the value, or ends the test with `skipped: why`.
+macro_rules! need {
+    ($value:expr) => {
+        match $value {
+            Ok(value) => value,
+            Err(missing) => return crate::env::skip(&missing),
+        }
+    };
+}
+
+mod env;
+
+mod build;
+mod cache;
+mod concurrency;
+mod config;
+mod digests;
+mod examples;
+mod failures;
+mod giterminism;
+mod images;
+mod outputs;
+mod packages;
+mod pulls;
+mod rootless;
+mod steps;
+mod native;
+mod tidy;

@@ -1,0 +1,331 @@
+//! From YAML trees to documents as written: tables of keys and types, every error with its place, all errors collected.
+//!
+//! A dialect describes its documents by [`table!`]; what a key may hold is a type that implements [`FromNode`]. Unknown
+//! keys, wrong types and empty values are reported here; rules between keys are the business of the dialect's lowering.
+
+use std::fmt::Write as _;
+
+use super::yaml::{Content, Entry, Mark, Node, Scalar, ScalarKind};
+use crate::source::{Diagnostic, Place, nearest};
+
+/// A value and where it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) mark: Mark,
+}
+
+/// A step from a value to one inside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Key(String),
+    Index(usize),
+}
+
+/// Collects what is wrong, and knows which key is being read.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    file: &'a str,
+    path: Vec<Segment>,
+    problems: Vec<Diagnostic>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(file: &'a str) -> Self {
+        Self { file, path: Vec::new(), problems: Vec::new() }
+    }
+
+    pub(crate) fn place(&self, mark: Mark) -> Place {
+        mark.place(self.file)
+    }
+
+    /// Adds an error at that place.
+    pub(crate) fn error(&mut self, mark: Mark, message: impl Into<String>) -> &mut Diagnostic {
+        let at = self.problems.len();
+        self.problems.push(Diagnostic::error(message).at(mark.place(self.file)));
+        &mut self.problems[at]
+    }
+
+    pub(crate) fn into_problems(self) -> Vec<Diagnostic> {
+        self.problems
+    }
+
+    pub(crate) fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
+    /// Runs with one more key on the path.
+    pub(crate) fn key<T>(&mut self, key: &str, run: impl FnOnce(&mut Self) -> T) -> T {
+        self.within(Segment::Key(key.to_owned()), run)
+    }
+
+    /// Runs with one more index on the path.
+    pub(crate) fn index<T>(&mut self, index: usize, run: impl FnOnce(&mut Self) -> T) -> T {
+        self.within(Segment::Index(index), run)
+    }
+
+    fn within<T>(&mut self, segment: Segment, run: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(segment);
+        let result = run(self);
+        self.path.pop();
+        result
+    }
+
+    /// The key path, such as `build.steps[0].command`.
+    pub(crate) fn path(&self) -> String {
+        let mut path = String::new();
+        for segment in &self.path {
+            match segment {
+                Segment::Key(key) if path.is_empty() => path.push_str(key),
+                Segment::Key(key) => path.extend([".", key]),
+                Segment::Index(index) => write!(path, "[{index}]").expect("writing to a string does not fail"),
+            }
+        }
+        path
+    }
+
+    /// The key path with one more key.
+    pub(crate) fn path_to(&self, key: &str) -> String {
+        let path = self.path();
+        if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    }
+
+    /// The value is not of the type it has to be.
+    pub(crate) fn wrong_type(&mut self, node: &Node, expected: &str) {
+        let (path, found) = (self.path(), node.describe());
+        let subject = if path.is_empty() { "the document".to_owned() } else { format!("`{path}`") };
+        let problem = self.error(node.mark, format!("{subject} must be {expected}, not {found}"));
+        problem.label = Some(format!("expected {expected}"));
+        if let Content::Scalar(scalar) = &node.content
+            && expected.contains("true or false")
+            && matches!(scalar.text.to_ascii_lowercase().as_str(), "yes" | "no" | "on" | "off")
+        {
+            problem.help = Some("`yes`, `no`, `on` and `off` are text in YAML 1.2: write true or false".to_owned());
+        }
+    }
+
+    /// The entries of a map; null counts as an empty one.
+    pub(crate) fn entries<'n>(&mut self, node: &'n Node, expected: &str) -> Option<&'n [Entry]> {
+        match &node.content {
+            Content::Mapping(entries) => Some(entries),
+            _ if node.is_null() => Some(&[]),
+            _ => {
+                self.wrong_type(node, expected);
+                None
+            }
+        }
+    }
+
+    /// Reads the value of an entry.
+    pub(crate) fn field<T: FromNode>(&mut self, entry: &Entry) -> Option<At<T>> {
+        let mut mark = entry.value.mark;
+        if mark.len == 0 {
+            mark = entry.mark;
+        }
+        self.key(&entry.key, |reader| T::read(&entry.value, reader)).map(|value| At { value, mark })
+    }
+
+    /// Reports a key that is not in the table; the nearest known one is the answer.
+    pub(crate) fn unknown_key(&mut self, entry: &Entry, known: &[&'static str]) -> Option<&'static str> {
+        let path = self.path_to(&entry.key);
+        let meant = nearest(&entry.key, known.iter().copied());
+        let problem = self.error(entry.mark, format!("unknown key `{path}`"));
+        problem.code = Some("unknown-key".to_owned());
+        problem.help = Some(match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the keys here are {}", list(known)),
+        });
+        meant.and_then(|meant| known.iter().copied().find(|key| *key == meant))
+    }
+}
+
+fn list(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What a key may hold.
+pub(crate) trait FromNode: Sized {
+    /// Reads it; what is wrong goes to the reader.
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+fn scalar<'n>(node: &'n Node, reader: &mut Reader<'_>, expected: &str, kinds: &[ScalarKind]) -> Option<&'n Scalar> {
+    match &node.content {
+        Content::Scalar(scalar) if kinds.contains(&scalar.kind) => Some(scalar),
+        _ => {
+            reader.wrong_type(node, expected);
+            None
+        }
+    }
+}
+
+/// Any value that is not a list, a map or nothing, as written.
+impl FromNode for String {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        const KINDS: [ScalarKind; 4] = [ScalarKind::Text, ScalarKind::Integer, ScalarKind::Float, ScalarKind::Boolean];
+        scalar(node, reader, "text", &KINDS).map(|scalar| scalar.text.clone())
+    }
+}
+
+/// Any value that is not a list or a map, as written; nothing is the empty text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AnyScalar(pub(crate) String);
+
+impl FromNode for AnyScalar {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match &node.content {
+            Content::Scalar(scalar) => Some(Self(scalar.text.clone())),
+            _ => {
+                reader.wrong_type(node, "a single value");
+                None
+            }
+        }
+    }
+}
+
+impl FromNode for bool {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        scalar(node, reader, "true or false", &[ScalarKind::Boolean]).map(|scalar| scalar.text.eq_ignore_ascii_case("true"))
+    }
+}
+
+impl FromNode for i64 {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = &scalar(node, reader, "a whole number", &[ScalarKind::Integer])?.text;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            let path = reader.path();
+            reader.error(node.mark, format!("`{path}` must be a whole decimal number, not `{text}`"));
+        }
+        parsed
+    }
+}
+
+impl FromNode for u32 {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let parsed = i64::read(node, reader)?;
+        let result = Self::try_from(parsed).ok();
+        if result.is_none() {
+            let path = reader.path();
+            reader.error(node.mark, format!("`{path}` must be between 0 and {}", Self::MAX));
+        }
+        result
+    }
+}
+
+/// A list; nothing is the empty list.
+impl<T: FromNode> FromNode for Vec<At<T>> {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match &node.content {
+            Content::Sequence(items) => read_items(items, reader),
+            _ if node.is_null() => Some(Vec::new()),
+            _ => {
+                reader.wrong_type(node, "a list");
+                None
+            }
+        }
+    }
+}
+
+fn read_items<T: FromNode>(items: &[Node], reader: &mut Reader<'_>) -> Option<Vec<At<T>>> {
+    let read = |(index, item): (usize, &Node)| {
+        let value = reader.index(index, |reader| T::read(item, reader))?;
+        Some(At { value, mark: item.mark })
+    };
+    let items: Vec<Option<At<T>>> = items.iter().enumerate().map(read).collect();
+    items.into_iter().collect()
+}
+
+/// A list, or a single item in place of a list of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OneOrMany<T>(pub(crate) Vec<At<T>>);
+
+impl<T: FromNode> FromNode for OneOrMany<T> {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match &node.content {
+            Content::Sequence(items) => read_items(items, reader).map(Self),
+            _ if node.is_null() => Some(Self(Vec::new())),
+            _ => T::read(node, reader).map(|value| Self(vec![At { value, mark: node.mark }])),
+        }
+    }
+}
+
+/// A map with free keys, in the order written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MapOf<T>(pub(crate) Vec<(At<String>, At<T>)>);
+
+impl<T: FromNode> FromNode for MapOf<T> {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut pairs = Vec::new();
+        let mut complete = true;
+        for entry in reader.entries(node, "a map")? {
+            match reader.field(entry) {
+                Some(value) => pairs.push((At { value: entry.key.clone(), mark: entry.mark }, value)),
+                None => complete = false,
+            }
+        }
+        complete.then_some(Self(pairs))
+    }
+}
+
+/// A command: one text, or a list of arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TextOrList {
+    Text(String),
+    List(Vec<At<String>>),
+}
+
+impl FromNode for TextOrList {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match &node.content {
+            Content::Sequence(items) => read_items(items, reader).map(Self::List),
+            Content::Scalar(scalar) if scalar.kind != ScalarKind::Null => Some(Self::Text(scalar.text.clone())),
+            _ => {
+                reader.wrong_type(node, "text or a list");
+                None
+            }
+        }
+    }
+}
+
+/// Declares a document or a part of one: its keys and what each may hold. A key that is absent or was not readable is
+/// `None`; `broken` tells the two apart, so that nothing is called missing that was written wrongly.
+macro_rules! table {
+    ($($(#[$meta:meta])* $name:ident { $($key:literal => $field:ident : $type:ty),* $(,)? })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) struct $name {
+            pub(crate) mark: $crate::config::yaml::Mark,
+            pub(crate) broken: Vec<&'static str>,
+            $(pub(crate) $field: Option<$crate::config::read::At<$type>>,)*
+        }
+
+        impl $name {
+            /// The keys, in the order of the reference.
+            pub(crate) const KEYS: &[&str] = &[$($key),*];
+        }
+
+        impl $crate::config::read::FromNode for $name {
+            fn read(
+                node: &$crate::config::yaml::Node,
+                reader: &mut $crate::config::read::Reader<'_>,
+            ) -> Option<Self> {
+                let entries = reader.entries(node, "a map")?;
+                let mut table = Self { mark: node.mark, broken: Vec::new(), $($field: None,)* };
+                for entry in entries {
+                    match entry.key.as_str() {
+                        $($key => {
+                            table.$field = reader.field(entry);
+                            if table.$field.is_none() {
+                                table.broken.push($key);
+                            }
+                        })*
+                        _ => table.broken.extend(reader.unknown_key(entry, Self::KEYS)),
+                    }
+                }
+                Some(table)
+            }
+        }
+    )*};
+}
+pub(crate) use table;

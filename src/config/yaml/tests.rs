@@ -1,0 +1,123 @@
+use super::*;
+
+fn show(node: &Node) -> String {
+    match &node.content {
+        Content::Scalar(scalar) => {
+            format!("{:?}:{:?}@{}:{}+{}", scalar.kind, scalar.text, node.mark.line, node.mark.column, node.mark.len)
+        }
+        Content::Sequence(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
+        Content::Mapping(entries) => {
+            let shown = entries.iter().map(|entry| {
+                format!("{}@{}:{} = {}", entry.key, entry.mark.line, entry.mark.column, show(&entry.value))
+            });
+            format!("{{{}}}@{}:{}", shown.collect::<Vec<_>>().join(", "), node.mark.line, node.mark.column)
+        }
+    }
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let found = parse("f", text);
+    let show = |problem: &Diagnostic| {
+        let place = problem.place.clone().expect("has a place");
+        let related: String = problem.related.iter().map(|related| format!(" < {}", related.place.line)).collect();
+        format!("{}:{}{related} {}", place.line, place.column, problem.message)
+    };
+    found.problems.iter().map(show).collect()
+}
+
+#[test]
+fn scalars_keep_their_text_and_know_their_kind_and_place() {
+    let text = "# intro\na: 1.10\nb: [010, yes, 'x y', true, ~, 0x1f, 1e3]\nc:\n---\n---\nd: |\n  one\n  two\n...\n";
+    let found = parse("f", text);
+    assert!(found.problems.is_empty(), "{:?}", found.problems);
+    insta::assert_snapshot!(found.documents.iter().map(show).collect::<Vec<_>>().join("\n"), @r##"
+{a@2:1 = Float:"1.10"@2:4+4, b@3:1 = [Text:"010"@3:5+3, Text:"yes"@3:10+3, Text:"x y"@3:15+5, Boolean:"true"@3:22+4, Null:"~"@3:28+1, Integer:"0x1f"@3:31+4, Float:"1e3"@3:37+3], c@4:1 = Null:""@4:2+0}@2:1
+{d@7:1 = Text:"one\ntwo\n"@8:3+3}@7:1
+"##);
+}
+
+#[test]
+fn anchors_and_merge_keys_work() {
+    let text = "base: &b {x: 1, y: 2}\nmore: &m {y: 3, z: 4}\nuse:\n  <<: [*b, *m]\n  x: 9\nagain: *b\n";
+    insta::assert_snapshot!(show(&parse("f", text).documents[0]), @r##"
+{base@1:1 = {x@1:11 = Integer:"1"@1:14+1, y@1:17 = Integer:"2"@1:20+1}@1:10, more@2:1 = {y@2:11 = Integer:"3"@2:14+1, z@2:17 = Integer:"4"@2:20+1}@2:10, use@3:1 = {x@5:3 = Integer:"9"@5:6+1, y@1:17 = Integer:"2"@1:20+1, z@2:17 = Integer:"4"@2:20+1}@4:3, again@6:1 = {x@1:11 = Integer:"1"@1:14+1, y@1:17 = Integer:"2"@1:20+1}@1:10}@1:1
+"##);
+}
+
+#[test]
+fn what_is_wrong_has_its_place() {
+    let all: Vec<String> = [
+        "a: 1\nb: 2\na: 3\nb: 4\n",
+        "ok: 1\n---\na: b: c\n---\nx: [1,\n",
+        "a:\n\t- b\n",
+        "a: !foo 1",
+        "a: !!binary aGk=",
+        "? [a]\n: b\n",
+        "a: *nope\n",
+        "a: &x [*x]\n",
+        "<<: 1\n",
+        "a: 1\n...\nb: 2\n",
+        "a: {{ x }}\n",
+        "a: 'x\n",
+        "a: @x\n",
+        "\u{1}",
+    ]
+    .iter()
+    .map(|text| format!("{text:?}\n  {}", problems(text).join("\n  ")))
+    .collect();
+    insta::assert_snapshot!(all.join("\n"), @r##"
+"a: 1\nb: 2\na: 3\nb: 4\n"
+  3:1 < 1 the key `a` is there twice
+  4:1 < 2 the key `b` is there twice
+"ok: 1\n---\na: b: c\n---\nx: [1,\n"
+  3:5 this is not valid YAML: mapping values are not allowed in this context
+  6:1 this is not valid YAML: while parsing a node, did not find expected node content
+"a:\n\t- b\n"
+  2:2 this is not valid YAML: tabs disallowed within this context (block indentation)
+"a: !foo 1"
+  1:9 the YAML tag `!foo` means nothing here
+"a: !!binary aGk="
+  1:13 the YAML tag `!!binary` means nothing here
+"? [a]\n: b\n"
+  1:3 a key must be text, not a list or a map
+"a: *nope\n"
+  1:4 this is not valid YAML: while parsing node, found unknown anchor
+"a: &x [*x]\n"
+  1:8 an anchor cannot contain itself
+"<<: 1\n"
+  1:5 `<<` takes a map or a list of maps
+"a: 1\n...\nb: 2\n"
+  3:1 a document after `...` does not start with `---`
+"a: {{ x }}\n"
+  1:5 a key must be text, not a list or a map
+"a: 'x\n"
+  1:4 this is not valid YAML: while scanning a quoted scalar, found unexpected end of stream
+"a: @x\n"
+  1:4 this is not valid YAML: unexpected character: `@'
+"\u{1}"
+  1:1 this is not valid YAML: control characters are not allowed
+"##);
+}
+
+#[test]
+fn bombs_are_refused() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", ")));
+    }
+    assert!(problems(&text)[0].contains("more than"), "{:?}", problems(&text));
+    let flow = problems(&"[".repeat(100_000));
+    assert!(flow[0].contains("deeper") || flow[0].contains("recursion"), "{flow:?}");
+    assert!(problems(&"- ".repeat(10_000))[0].contains("deeper"), "deep block");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1000))]
+    #[test]
+    fn random_text_never_panics(text in "([ a-c:\n\"'|&*!<>{}\\[\\],#?-]|---\n|  |&a |\\*a|<<: |ж|\t|\r\n|%|@){0,60}") {
+        let found = parse("f", &text);
+        for problem in &found.problems {
+            proptest::prop_assert!(problem.place.as_ref().is_some_and(|place| place.line >= 1 && place.column >= 1));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+use std::io::Read;
+
+use super::*;
+
+/// Bytes that compress somewhat, from a fixed generator.
+fn bytes(count: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b"abcdefgh0123\n  "[(state >> 24) as usize % 15]
+    })
+    .take(count)
+    .collect()
+}
+
+fn blob(content: &[u8], compression: Compression, threads: usize) -> (Vec<u8>, BlobSummary) {
+    let mut out = Vec::new();
+    let produce = |sink: &mut dyn Write| {
+        content.chunks(77_777).try_for_each(|chunk| sink.write_all(chunk)).map_err(Error::stream("write", "test"))
+    };
+    let summary = write_blob(produce, &mut out, compression, threads).unwrap();
+    (out, summary)
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_the_threads_and_the_digests_are_right() {
+    for size in [0, 1, GZIP_BLOCK, 3 * GZIP_BLOCK + 5] {
+        let content = bytes(size);
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let (first, summary) = blob(&content, compression, 1);
+            for threads in [2, 5] {
+                assert_eq!(blob(&content, compression, threads), (first.clone(), summary), "{compression:?} {size}");
+            }
+            assert_eq!(summary.diff_id, Sha256::of(&content));
+            assert_eq!(summary.blob, Sha256::of(&first));
+            assert_eq!((summary.size, summary.uncompressed_size), (first.len() as u64, size as u64));
+        }
+    }
+}
+
+#[test]
+fn other_implementations_read_the_blobs() {
+    let content = bytes(2 * GZIP_BLOCK + 7);
+    let mut read = Vec::new();
+    let (gzip, _) = blob(&content, Compression::Gzip, 2);
+    flate2::read::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut read).unwrap();
+    assert!(read == content);
+    let (zstd, _) = blob(&content, Compression::Zstd, 2);
+    assert!(zstd::decode_all(&zstd[..]).unwrap() == content);
+}
+
+#[test]
+fn the_bytes_of_compression_version_1_do_not_change() {
+    let content = bytes(2 * GZIP_BLOCK + 7);
+    assert_eq!(crate::layer::COMPRESSION_VERSION, 1);
+    let digest = |compression| blob(&content, compression, 2).1.blob.to_string();
+    assert_eq!(digest(Compression::Gzip), "sha256:c0149ed7d12c0dc5b1ed684ad0f9df614b2409ec6f1d4c3e9bf7f3e7331a5b0e");
+    assert_eq!(digest(Compression::Zstd), "sha256:016f6a176d8abd99d9dac82507cabcbc97aba21045d07385f26c23986ddb9177");
+}
+
+struct Full(usize);
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_failing_sink_or_producer_ends_everything() {
+    let content = bytes(20 * GZIP_BLOCK);
+    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+        let all = |sink: &mut dyn Write| sink.write_all(&content).map_err(Error::stream("write", "test"));
+        let full = write_blob(all, &mut Full(GZIP_BLOCK), compression, 2);
+        assert!(
+            matches!(full, Err(Error::Stream { source, .. }) if source.kind() == io::ErrorKind::StorageFull),
+            "{compression:?}"
+        );
+        let broken = |sink: &mut dyn Write| {
+            sink.write_all(&content[..GZIP_BLOCK + 1]).map_err(Error::stream("write", "test"))?;
+            Err(Error::NotFound { path: "x".into() })
+        };
+        let broken = write_blob(broken, &mut io::sink(), compression, 2);
+        assert!(matches!(broken, Err(Error::NotFound { .. })), "{compression:?}");
+    }
+}

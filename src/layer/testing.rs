@@ -1,0 +1,170 @@
+//! Trees for the tests of this module.
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, FileType, Mode, Timespec, Timestamps, XattrFlags};
+
+use super::metadata::{OPAQUE_XATTR, Ownership};
+use super::pack::{PackOptions, pack};
+
+/// A temporary directory with a layer directory in it.
+pub(super) struct Tree {
+    directory: tempfile::TempDir,
+}
+
+impl Tree {
+    pub(super) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Self { directory };
+        fs_err::create_dir(tree.root()).unwrap();
+        tree.mode("", 0o755);
+        tree
+    }
+
+    pub(super) fn root(&self) -> PathBuf {
+        self.directory.path().join("layer")
+    }
+
+    /// A place beside the layer directory.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(super) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root().join(path)
+    }
+
+    pub(super) fn directory(&self, path: impl AsRef<Path>) -> &Self {
+        fs_err::create_dir_all(self.path(path.as_ref())).unwrap();
+        self.mode(path, 0o755)
+    }
+
+    pub(super) fn file(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> &Self {
+        fs_err::write(self.path(path.as_ref()), content).unwrap();
+        self.mode(path, 0o644)
+    }
+
+    pub(super) fn symlink(&self, path: impl AsRef<Path>, target: impl AsRef<Path>) -> &Self {
+        fs_err::os::unix::fs::symlink(target, self.path(path)).unwrap();
+        self
+    }
+
+    pub(super) fn hard_link(&self, path: impl AsRef<Path>, target: impl AsRef<Path>) -> &Self {
+        fs_err::hard_link(self.path(target), self.path(path)).unwrap();
+        self
+    }
+
+    pub(super) fn whiteout(&self, path: impl AsRef<Path>) -> &Self {
+        fs::mknodat(fs::CWD, self.path(path), FileType::CharacterDevice, Mode::empty(), 0).unwrap();
+        self
+    }
+
+    pub(super) fn opaque(&self, path: impl AsRef<Path>) -> &Self {
+        self.xattr(path, OPAQUE_XATTR, b"y")
+    }
+
+    pub(super) fn fifo(&self, path: impl AsRef<Path>) -> &Self {
+        fs::mknodat(fs::CWD, self.path(path.as_ref()), FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
+        self.mode(path, 0o644)
+    }
+
+    pub(super) fn xattr(&self, path: impl AsRef<Path>, name: &str, value: &[u8]) -> &Self {
+        fs::lsetxattr(self.path(path), name, value, XattrFlags::empty()).unwrap();
+        self
+    }
+
+    pub(super) fn mode(&self, path: impl AsRef<Path>, mode: u32) -> &Self {
+        fs_err::set_permissions(self.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
+        self
+    }
+
+    pub(super) fn owner(&self, path: impl AsRef<Path>, uid: u32, gid: u32) -> &Self {
+        std::os::unix::fs::lchown(self.path(path), Some(uid), Some(gid)).unwrap();
+        self
+    }
+
+    /// Sets every time in the tree, the root's too.
+    pub(super) fn times(&self, seconds: i64) -> &Self {
+        set_times(&self.root(), seconds);
+        self
+    }
+
+    pub(super) fn pack(&self) -> Vec<u8> {
+        pack_bytes(&self.root())
+    }
+}
+
+pub(super) fn set_times(path: &Path, seconds: i64) {
+    if fs_err::symlink_metadata(path).unwrap().is_dir() {
+        for entry in fs_err::read_dir(path).unwrap() {
+            set_times(&entry.unwrap().path(), seconds);
+        }
+    }
+    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    fs::utimensat(fs::CWD, path, &times, fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
+}
+
+pub(super) const REAL: PackOptions = PackOptions { ownership: Ownership::Real, clamp: None };
+
+pub(super) fn pack_bytes(layer: &Path) -> Vec<u8> {
+    let mut out = Vec::new();
+    pack(layer, &mut out, &REAL).unwrap();
+    out
+}
+
+/// Every path below a directory with type, mode, owner and content, one line each; whiteouts and opaque marks too.
+pub(super) fn listing(root: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    list(root, Path::new(""), &mut lines);
+    lines.sort();
+    lines
+}
+
+fn list(root: &Path, path: &Path, lines: &mut Vec<String>) {
+    for entry in fs_err::read_dir(root.join(path)).unwrap() {
+        let entry = entry.unwrap();
+        let path = path.join(entry.file_name());
+        let metadata = fs_err::symlink_metadata(entry.path()).unwrap();
+        let kind = metadata.file_type();
+        let what = if kind.is_dir() {
+            let mut value = [0; 1];
+            let opaque = fs::lgetxattr(entry.path(), OPAQUE_XATTR, &mut value[..]).is_ok() && value == *b"y";
+            if opaque { "opaque" } else { "dir" }.to_owned()
+        } else if kind.is_symlink() {
+            format!("-> {}", fs_err::read_link(entry.path()).unwrap().display())
+        } else if kind.is_file() {
+            format!("= {}", String::from_utf8_lossy(&fs_err::read(entry.path()).unwrap()))
+        } else if kind.is_char_device() && metadata.rdev() == 0 {
+            "whiteout".to_owned()
+        } else if kind.is_fifo() {
+            "fifo".to_owned()
+        } else {
+            format!("device {}", metadata.rdev())
+        };
+        if kind.is_dir() || kind.is_file() {
+            lines.push(format!(
+                "{} {what} {:o} {}:{}",
+                path.display(),
+                metadata.mode() & 0o7777,
+                metadata.uid(),
+                metadata.gid()
+            ));
+        } else {
+            lines.push(format!("{} {what}", path.display()));
+        }
+        if kind.is_dir() {
+            list(root, &path, lines);
+        }
+    }
+}
+
+/// Tells whether the test runs as root; says so when not.
+pub(super) fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: needs root to set owners and make device nodes");
+    }
+    root
+}

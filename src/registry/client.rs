@@ -1,0 +1,281 @@
+//! The client: what callers use.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use stages::ids::{BlobId, Platform};
+use ureq::http::Method;
+use ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LINK};
+
+use super::Error;
+use super::auth::Scopes;
+use super::digest::sha256;
+use super::download::BlobReader;
+use super::error::{Task, printable};
+use super::exchange::{Answered, Call, Core, Target};
+use super::manifest::{self, Descriptor, ImageManifest, MAX_MANIFEST, Manifest, RawManifest, recognise};
+use super::platform::select_platform;
+use super::reference::{Reference, Repository};
+use super::settings::Settings;
+use super::upload::{self, Content, Mount, OpenBlob, Pushed, Upload, blob_task};
+use super::wire::Traffic;
+
+/// The largest page of a tag list that is read, in bytes.
+const MAX_TAG_PAGE: usize = 64 << 20;
+
+/// Pages of a tag list that are followed.
+const MAX_TAG_PAGES: usize = 10_000;
+
+/// How many indexes may lead to an image.
+const MAX_NESTING: usize = 3;
+
+/// A client for any number of registries. Clones share connections and tokens; all methods can be called from many
+/// threads at once.
+#[derive(Clone)]
+pub struct Client {
+    core: Arc<Core>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("settings", &self.core.settings).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client that has not yet connected to anything.
+    pub fn new(settings: Settings) -> Self {
+        Self { core: Arc::new(Core::new(settings)) }
+    }
+
+    /// The settings it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.core.settings
+    }
+
+    /// Requests and bytes so far.
+    pub fn traffic(&self) -> Traffic {
+        self.core.wire.traffic()
+    }
+
+    /// What a reference stands for now: the manifest's digest, size and media type. Usually one HEAD request.
+    pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        let task = Task::new("resolve", reference);
+        let call = accepting(self.manifest_call(&task, reference, Method::HEAD));
+        let answered = self.core.retried(&call, &[200, 400, 405, 501])?;
+        if answered.status() == 200
+            && let Some(descriptor) = described(&task, &answered, reference)?
+        {
+            return Ok(descriptor);
+        }
+        Ok(self.fetch_manifest(&task, reference)?.descriptor())
+    }
+
+    /// A manifest or index, verified by its digest.
+    pub fn manifest(&self, reference: &Reference) -> Result<RawManifest, Error> {
+        self.fetch_manifest(&Task::new("pull manifest", reference), reference)
+    }
+
+    /// The image for a platform: an index is followed to the manifest that fits. An image that is not in an index is
+    /// taken as it is; its configuration says what platform it is for.
+    pub fn image(&self, reference: &Reference, platform: &Platform) -> Result<(RawManifest, ImageManifest), Error> {
+        let task = Task::new("pull manifest", reference);
+        let mut raw = self.fetch_manifest(&task, reference)?;
+        for _ in 0..=MAX_NESTING {
+            let index = match raw.parse()? {
+                Manifest::Image(image) => return Ok((raw, image)),
+                Manifest::Index(index) => index,
+            };
+            let chosen = select_platform(&index, platform)?;
+            let next = self.manifest(&reference.repository().with_digest(chosen.digest))?;
+            if next.bytes.len() as u64 != chosen.size {
+                return Err(Error::SizeMismatch { task, expected: chosen.size, actual: next.bytes.len() as u64 });
+            }
+            raw = next;
+        }
+        Err(Error::protocol(&task, format!("more than {MAX_NESTING} indexes within each other")))
+    }
+
+    /// Whether a repository has a blob.
+    pub fn has_blob(&self, repository: &Repository, digest: BlobId) -> Result<bool, Error> {
+        let task = blob_task("look for blob", repository, digest);
+        upload::has_blob(&self.core, &task, repository, digest, Scopes::pull(repository.path()))
+    }
+
+    /// Opens a blob for reading. It comes from the registry (or where that redirects to), never from the URLs that a
+    /// foreign layer names.
+    pub fn blob(&self, repository: &Repository, digest: BlobId, size: u64) -> Result<BlobReader, Error> {
+        BlobReader::open(Arc::clone(&self.core), repository, digest, size)
+    }
+
+    /// Reads a small blob, such as an image's configuration, into memory; more than `limit` bytes are an error.
+    pub fn blob_bytes(&self, repository: &Repository, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, Error> {
+        let task = blob_task("pull blob", repository, descriptor.digest);
+        if descriptor.size > limit {
+            return Err(Error::protocol(&task, format!("it has {} bytes, more than {limit}", descriptor.size)));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(descriptor.size).unwrap_or(0));
+        let mut reader = self.blob(repository, descriptor.digest, descriptor.size)?;
+        match reader.read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(Error::from_io(error).unwrap_or_else(|source| Error::Source { task, source })),
+        }
+    }
+
+    /// Brings a blob into a repository, unless it is there. `open` gives its content from an offset on, and is called
+    /// again after a cut.
+    pub fn push_blob(
+        &self,
+        repository: &Repository,
+        digest: BlobId,
+        size: u64,
+        open: &OpenBlob<'_>,
+    ) -> Result<Pushed, Error> {
+        let task = blob_task("push blob", repository, digest);
+        if upload::has_blob(&self.core, &task, repository, digest, Scopes::push(repository.path()))? {
+            return Ok(Pushed::Present);
+        }
+        let upload = upload::start(&self.core, &task, repository)?;
+        upload::send(&self.core, &task, upload, &Content { digest, size, open })
+    }
+
+    /// Takes a blob over from another repository of the same registry. Where that can't be, an upload has begun; it goes
+    /// on with [`Client::upload_blob`].
+    pub fn mount_blob(&self, repository: &Repository, digest: BlobId, from: &Repository) -> Result<Mount, Error> {
+        upload::mount(&self.core, &blob_task("mount blob", repository, digest), repository, digest, from)
+    }
+
+    /// Sends a blob through an upload that [`Client::mount_blob`] has begun.
+    pub fn upload_blob(&self, upload: Upload, digest: BlobId, size: u64, open: &OpenBlob<'_>) -> Result<Pushed, Error> {
+        let task = blob_task("push blob", &upload.repository, digest);
+        upload::send(&self.core, &task, upload, &Content { digest, size, open })
+    }
+
+    /// Stores a manifest or index under the reference's tag, or under its digest when it has no tag. All it refers to
+    /// must be there already. A digest in the reference must be that of the bytes.
+    pub fn put_manifest(&self, reference: &Reference, bytes: &[u8], media_type: &str) -> Result<BlobId, Error> {
+        let task = Task::new("push manifest", reference);
+        if bytes.len() > MAX_MANIFEST {
+            return Err(Error::protocol(&task, format!("it has {} bytes, more than registries take", bytes.len())));
+        }
+        if let Some(expected) = reference.digest()
+            && sha256(bytes) != expected
+        {
+            return Err(Error::DigestMismatch { task, expected, actual: sha256(bytes).to_string() });
+        }
+        let selector = reference.tag().map_or_else(|| reference.selector(), str::to_owned);
+        upload::put_manifest(&self.core, &task, reference.repository(), &selector, bytes, media_type)
+    }
+
+    /// Deletes a manifest, with all tags that point at it.
+    pub fn delete_manifest(&self, repository: &Repository, digest: BlobId) -> Result<(), Error> {
+        let task = blob_task("delete manifest", repository, digest);
+        let path = format!("{}/manifests/{digest}", repository.path());
+        let scopes = Scopes::delete(repository.path());
+        let call = Call::new(&task, repository.registry(), Method::DELETE, Target::Api(path), scopes).commit();
+        self.core.retried(&call, &[200, 202, 204]).map(drop)
+    }
+
+    /// All tags of a repository, in the registry's order. Costly on large repositories: builds must not need it.
+    pub fn tags(&self, repository: &Repository) -> Result<Vec<String>, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            tags: Option<Vec<String>>,
+        }
+        let task = Task::new("list tags", repository);
+        let mut target = Target::Api(format!("{}/tags/list", repository.path()));
+        let (mut tags, mut seen) = (Vec::new(), std::collections::BTreeSet::new());
+        for _ in 0..MAX_TAG_PAGES {
+            let scopes = Scopes::pull(repository.path());
+            let call = Call::new(&task, repository.registry(), Method::GET, target, scopes);
+            let mut answered = self.core.retried(&call, &[200])?;
+            let body = self.core.read_body(&task, &mut answered, MAX_TAG_PAGE)?;
+            let body = body.ok_or_else(|| Error::protocol(&task, "a page of tags is larger than 64 MiB"))?;
+            let page: Page = serde_json::from_slice(&body)
+                .map_err(|error| Error::protocol(&task, format!("the list of tags is malformed: {error}")))?;
+            tags.extend(page.tags.unwrap_or_default());
+            let Some(next) = next_page(&answered) else { return Ok(tags) };
+            let value = next.parse().map_err(|_| Error::protocol(&task, "the next page has a malformed address"))?;
+            let url = self.core.location(&task, repository.registry(), &answered.url, &value)?;
+            if url.origin() != answered.url.origin() || !seen.insert(url.as_uri().to_string()) {
+                return Err(Error::protocol(&task, "the pages of tags go round in a circle or leave the registry"));
+            }
+            target = Target::Url(url);
+        }
+        Err(Error::protocol(&task, "the list of tags has too many pages"))
+    }
+
+    fn manifest_call<'a>(&self, task: &'a Task, reference: &'a Reference, method: Method) -> Call<'a> {
+        let repository = reference.repository();
+        let path = format!("{}/manifests/{}", repository.path(), reference.selector());
+        Call::new(task, repository.registry(), method, Target::Api(path), Scopes::pull(repository.path()))
+    }
+
+    fn fetch_manifest(&self, task: &Task, reference: &Reference) -> Result<RawManifest, Error> {
+        let call = accepting(self.manifest_call(task, reference, Method::GET));
+        let mut backoff = super::retry::Backoff::new(&self.core.settings, task);
+        let (answered, bytes) = loop {
+            let attempt = self.core.once(&call, &[200]).and_then(|mut answered| {
+                let bytes = self.core.read_body(task, &mut answered, MAX_MANIFEST)?;
+                Ok((answered, bytes))
+            });
+            match attempt {
+                Ok(done) => break done,
+                Err(error) => backoff.wait(error)?,
+            }
+        };
+        let bytes = bytes.ok_or_else(|| Error::protocol(task, "the manifest is larger than 4 MiB"))?;
+        let digest = sha256(&bytes);
+        let claimed = answered.header("docker-content-digest").and_then(|text| text.parse::<BlobId>().ok());
+        if let Some(expected) = reference.digest().or(claimed)
+            && expected != digest
+        {
+            return Err(Error::DigestMismatch { task: task.clone(), expected, actual: digest.to_string() });
+        }
+        let media_type = recognise(task, &bytes, answered.header(CONTENT_TYPE).unwrap_or_default())?;
+        Ok(RawManifest { bytes, media_type, digest })
+    }
+}
+
+/// Adds the media types of manifests.
+pub(super) fn accepting(call: Call<'_>) -> Call<'_> {
+    call.header(ACCEPT, &manifest::ACCEPT.join(", "))
+}
+
+/// The descriptor in the headers of a HEAD answer, if they are all there.
+fn described(task: &Task, answered: &Answered, reference: &Reference) -> Result<Option<Descriptor>, Error> {
+    let claimed = answered.header("docker-content-digest").and_then(|text| text.parse::<BlobId>().ok());
+    let size = answered.header(CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok()).filter(|&size| size > 0);
+    let media_type = answered.header(CONTENT_TYPE).map(|text| text.split(';').next().unwrap_or(text).trim().to_owned());
+    if let (Some(expected), Some(claimed)) = (reference.digest(), claimed)
+        && expected != claimed
+    {
+        return Err(Error::DigestMismatch { task: task.clone(), expected, actual: claimed.to_string() });
+    }
+    let known = |media_type: &String| manifest::ACCEPT.contains(&media_type.as_str());
+    let (Some(digest), Some(size), Some(media_type)) = (claimed, size, media_type.filter(known)) else {
+        return Ok(None);
+    };
+    if size > MAX_MANIFEST as u64 {
+        return Err(Error::protocol(task, format!("the manifest has {} bytes", printable(&size.to_string(), 20))));
+    }
+    let annotations = std::collections::BTreeMap::new();
+    Ok(Some(Descriptor { media_type, digest, size, annotations, platform: None, artifact_type: None }))
+}
+
+/// The target of `Link: <…>; rel="next"`.
+fn next_page(answered: &Answered) -> Option<String> {
+    let link = answered.header(LINK)?;
+    link.split(',').find_map(|link| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let is_next = parameters.split(';').any(|parameter| {
+            parameter
+                .trim()
+                .strip_prefix("rel=")
+                .is_some_and(|value| value.trim_matches('"').eq_ignore_ascii_case("next"))
+        });
+        is_next.then(|| target.to_owned())
+    })
+}

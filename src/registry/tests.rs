@@ -1,0 +1,786 @@
+//! The client against a real docker-registry, and against everything that registries do wrong.
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor, Read};
+use std::net::UdpSocket;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use stages::ids::BlobId;
+
+use super::digest::sha256;
+use super::testing::{Cutter, Registry, Reply, Scripted, quick_settings, with_config};
+use super::*;
+
+/// Bytes that look random and differ by seed.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+fn opener(bytes: &[u8]) -> impl Fn(u64) -> io::Result<Box<dyn Read>> {
+    let bytes = bytes.to_vec();
+    move |offset| Ok(Box::new(Cursor::new(bytes[offset as usize..].to_vec())) as Box<dyn Read>)
+}
+
+fn push(client: &Client, repository: &Repository, bytes: &[u8]) -> Result<BlobId, Error> {
+    let digest = sha256(bytes);
+    client.push_blob(repository, digest, bytes.len() as u64, &opener(bytes)).map(|_| digest)
+}
+
+fn pull(client: &Client, repository: &Repository, digest: BlobId, size: usize) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let mut reader = client.blob(repository, digest, size as u64)?;
+    reader.read_to_end(&mut bytes).map_err(|error| Error::from_io(error).expect("a registry error"))?;
+    Ok(bytes)
+}
+
+fn repository(host: &str, path: &str) -> Repository {
+    format!("{host}/{path}").parse().unwrap()
+}
+
+/// An image of one layer; its manifest.
+fn push_image(client: &Client, reference: &Reference, layer: &[u8]) -> BlobId {
+    let repository = reference.repository();
+    let diff_id = sha256(layer);
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#
+    );
+    let (config_digest, layer_digest) =
+        (push(client, repository, config.as_bytes()).unwrap(), push(client, repository, layer).unwrap());
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": media_type::OCI_MANIFEST,
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config_digest, "size": config.len()},
+        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer_digest, "size": layer.len()}],
+    });
+    client.put_manifest(reference, manifest.to_string().as_bytes(), media_type::OCI_MANIFEST).unwrap()
+}
+
+#[test]
+fn images_go_to_a_real_registry_and_back() {
+    let Some(server) = Registry::start() else { return };
+    let client = Client::new(quick_settings());
+    let reference: Reference = format!("{}/team/app:v1", server.host()).parse().unwrap();
+    let app = reference.repository();
+    let layer = noise(1, 300_000);
+    let digest = push_image(&client, &reference, &layer);
+
+    let descriptor = client.resolve(&reference).unwrap();
+    assert_eq!((descriptor.digest, descriptor.media_type.as_str()), (digest, media_type::OCI_MANIFEST));
+    assert_eq!(client.resolve(&app.with_digest(digest)).unwrap(), descriptor);
+    let (raw, image) = client.image(&reference, &"linux/amd64".parse().unwrap()).unwrap();
+    assert_eq!((raw.digest, raw.descriptor()), (digest, descriptor.clone()));
+    assert_eq!(pull(&client, app, image.layers[0].digest, layer.len()).unwrap(), layer);
+    let config = client.blob_bytes(app, &image.config, 1 << 20).unwrap();
+    assert_eq!(sha256(&config), image.config.digest);
+    assert!(client.blob_bytes(app, &image.config, 3).is_err());
+
+    let before = client.traffic();
+    assert_eq!(
+        client.push_blob(app, image.layers[0].digest, layer.len() as u64, &opener(&layer)).unwrap(),
+        Pushed::Present
+    );
+    let after = client.traffic();
+    assert_eq!((after.requests, after.sent), (before.requests + 1, before.sent), "one HEAD");
+
+    let other = repository(&server.host(), "team/other");
+    assert!(!client.has_blob(&other, image.layers[0].digest).unwrap());
+    assert!(matches!(client.mount_blob(&other, image.layers[0].digest, app).unwrap(), Mount::Mounted));
+    assert!(client.has_blob(&other, image.layers[0].digest).unwrap());
+    let absent = noise(2, 5000);
+    let Mount::Started(upload) = client.mount_blob(&other, sha256(&absent), app).unwrap() else {
+        panic!("nothing to mount")
+    };
+    client.upload_blob(upload, sha256(&absent), 5000, &opener(&absent)).unwrap();
+    assert_eq!(pull(&client, &other, sha256(&absent), 5000).unwrap(), absent);
+    assert_eq!(push(&client, &other, b"").map(|digest| pull(&client, &other, digest, 0).unwrap()).unwrap(), b"");
+
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [
+        {"mediaType": media_type::OCI_MANIFEST, "digest": digest, "size": descriptor.size, "platform": {"os": "linux", "architecture": "arm64"}}]});
+    let list = app.with_tag("multi").unwrap();
+    client.put_manifest(&list, index.to_string().as_bytes(), media_type::OCI_INDEX).unwrap();
+    assert_eq!(client.image(&list, &"linux/arm64".parse().unwrap()).unwrap().0.digest, digest);
+    let error = client.image(&list, &"linux/amd64".parse().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("there is linux/arm64"), "{error}");
+
+    let mut tags = client.tags(app).unwrap();
+    tags.sort();
+    assert_eq!(tags, ["multi", "v1"]);
+    inspect_with_skopeo(&reference, digest);
+    client.delete_manifest(app, digest).unwrap();
+    assert!(matches!(client.resolve(&reference), Err(Error::NotFound { .. })));
+    assert!(matches!(client.delete_manifest(app, digest), Err(Error::NotFound { .. })));
+    let error = client.manifest(&reference).unwrap_err().to_string();
+    assert!(error.starts_with("cannot pull manifest 127.0.0.1:") && error.contains("MANIFEST_UNKNOWN"), "{error}");
+    assert!(matches!(pull(&client, app, sha256(b"never"), 5), Err(Error::NotFound { .. })));
+}
+
+fn inspect_with_skopeo(reference: &Reference, digest: BlobId) {
+    let Ok(output) =
+        Command::new("skopeo").args(["inspect", "--tls-verify=false", &format!("docker://{reference}")]).output()
+    else {
+        eprintln!("skipped: skopeo is not installed");
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(seen["Digest"], digest.to_string());
+}
+
+#[test]
+fn many_threads_share_a_client() {
+    let Some(server) = Registry::start() else { return };
+    let client = Client::new(quick_settings());
+    let app = repository(&server.host(), "a");
+    std::thread::scope(|scope| {
+        for seed in 0..6 {
+            let (client, app) = (&client, &app);
+            scope.spawn(move || {
+                let bytes = noise(seed / 2, 40_000);
+                let digest = push(client, app, &bytes).unwrap();
+                assert_eq!(pull(client, app, digest, bytes.len()).unwrap(), bytes);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_cut_upload_to_a_real_registry_succeeds() {
+    let Some(server) = Registry::start() else { return };
+    let bytes = noise(3, 3_000_000);
+    for percent in [10, 50, 90] {
+        let cutter = Cutter::start(server.port, bytes.len() as u64 * percent / 100);
+        let app = repository(&cutter.host(), &format!("cut{percent}"));
+        let client = Client::new(quick_settings());
+        let digest = push(&client, &app, &bytes).unwrap();
+        let sent = cutter.sent.load(Ordering::SeqCst);
+        assert!(sent > bytes.len() as u64, "{percent} %: the cut was made");
+        assert_eq!(
+            pull(&client, &repository(&server.host(), &format!("cut{percent}")), digest, bytes.len()).unwrap(),
+            bytes
+        );
+    }
+}
+
+#[test]
+fn certificates_are_checked() {
+    let Some(address) = own_address() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=test", "-addext", &format!("subjectAltName=IP:{address},IP:127.0.0.1")])
+        .args(["-keyout", &file("key.pem"), "-out", &file("cert.pem")])
+        .output();
+    if !made.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: openssl makes no certificate");
+        return;
+    }
+    let tls = format!("  tls: {{certificate: {}, key: {}}}\n", file("cert.pem"), file("key.pem"));
+    let Some(server) = Registry::start_with(&address, &tls) else { return };
+    let host = format!("{address}:{}", server.port);
+    let app = repository(&host, "a");
+    let error = push(&Client::new(quick_settings()), &app, b"x").unwrap_err();
+    assert!(matches!(error, Error::Tls { .. }), "{error:?}");
+    let trusting = quick_settings();
+    let trusting = Settings { extra_ca: vec![fs_err::read(file("cert.pem")).unwrap()], ..trusting };
+    // A self-signed leaf is no authority for some verifiers; an insecure host needs neither.
+    let with_ca = push(&Client::new(trusting), &app, b"x");
+    assert!(with_ca.is_ok() || matches!(with_ca, Err(Error::Tls { .. })), "{with_ca:?}");
+    let mut insecure = quick_settings();
+    insecure.insecure_hosts.insert(host);
+    push(&Client::new(insecure), &app, b"y").unwrap();
+    let broken = Settings { extra_ca: vec![b"no pem".to_vec()], ..quick_settings() };
+    assert!(matches!(push(&Client::new(broken), &app, b"x"), Err(Error::Settings { .. })));
+}
+
+/// This machine's address on some network; nothing is sent.
+fn own_address() -> Option<String> {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let address = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()).ok().map(|address| address.ip());
+    if address.is_none_or(|address| address.is_loopback()) {
+        eprintln!("skipped: this machine has only loopback");
+        return None;
+    }
+    address.map(|address| address.to_string())
+}
+
+#[test]
+fn a_loopback_registry_with_tls_is_found() {
+    let Some(openssl) = self_signed() else { return };
+    let tls = format!("  tls: {{certificate: {0}/cert.pem, key: {0}/key.pem}}\n", openssl.path().display());
+    let Some(server) = Registry::start_with("127.0.0.1", &tls) else { return };
+    let client = Client::new(quick_settings());
+    let app = repository(&server.host(), "a");
+    let digest = push(&client, &app, b"over tls").unwrap();
+    assert_eq!(pull(&client, &app, digest, 8).unwrap(), b"over tls");
+}
+
+fn self_signed() -> Option<tempfile::TempDir> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-keyout", &file("key.pem"), "-out", &file("cert.pem")])
+        .output();
+    if made.is_ok_and(|output| output.status.success()) {
+        return Some(directory);
+    }
+    eprintln!("skipped: openssl makes no certificate");
+    None
+}
+
+/// A registry with one blob that wants tokens; blobs are on another host.
+struct Guarded {
+    registry: Scripted,
+    tokens: Scripted,
+    storage: Scripted,
+}
+
+fn guarded(blob: Vec<u8>) -> Guarded {
+    let storage = Scripted::start(move |_| Reply::new(200).body(blob.clone()));
+    let tokens = Scripted::start(|got| {
+        let full = got.header("authorization") == Some("Basic YWxpY2U6d29uZGVy")
+            || got.body.windows(7).any(|w| w == b"refresh");
+        if full {
+            Reply::new(200).body(r#"{"token":"good","expires_in":300}"#)
+        } else {
+            Reply::new(401).body("who is this? YWxpY2U6d3Jvbmc=")
+        }
+    });
+    let (realm, cdn) =
+        (format!("http://{}/token", tokens.host()), format!("http://{}/blob?sig=secret-signature", storage.host()));
+    let registry = Scripted::start(move |got| {
+        if got.header("authorization") == Some("Bearer good") {
+            return Reply::new(307).header("location", &cdn);
+        }
+        let challenge = format!(r#"Bearer realm="{realm}",service="some registry",scope="repository:a:pull""#);
+        Reply::new(401).header("www-authenticate", challenge)
+    });
+    Guarded { registry, tokens, storage }
+}
+
+#[test]
+fn tokens_are_fetched_once_and_stay_with_the_registry() {
+    let blob = noise(4, 50_000);
+    let servers = guarded(blob.clone());
+    let host = servers.registry.host();
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"YWxpY2U6d29uZGVy"}},"127.0.0.1":{{"auth":"eDp5"}}}}}}"#);
+    let client = Client::new(with_config(directory.path(), &config));
+    for _ in 0..2 {
+        assert_eq!(pull(&client, &repository(&host, "a"), sha256(&blob), blob.len()).unwrap(), blob);
+    }
+    assert_eq!(servers.tokens.lines(), ["GET /token?service=some%20registry&scope=repository:a:pull"]);
+    assert_eq!(servers.registry.lines().len(), 3, "one refusal, two answers");
+    assert_eq!(servers.storage.lines().len(), 2);
+    assert!(
+        servers.storage.got().iter().all(|got| got.header("authorization").is_none()),
+        "no credentials for strangers"
+    );
+    assert!(!format!("{client:?}").contains("wonder"));
+}
+
+#[test]
+fn identity_tokens_are_exchanged() {
+    let blob = noise(5, 100);
+    let servers = guarded(blob.clone());
+    let host = servers.registry.host();
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"","identitytoken":"refresh+me"}}}}}}"#);
+    let client = Client::new(with_config(directory.path(), &config));
+    assert_eq!(pull(&client, &repository(&host, "a"), sha256(&blob), blob.len()).unwrap(), blob);
+    let got = servers.tokens.got();
+    assert_eq!(got[0].method, "POST");
+    let form = String::from_utf8(got[0].body.clone()).unwrap();
+    assert!(form.contains("grant_type=refresh_token") && form.contains("refresh_token=refresh%2Bme"), "{form}");
+    assert!(form.contains("scope=repository%3Aa%3Apull"), "{form}");
+}
+
+#[test]
+fn refused_credentials_are_told_without_being_shown() {
+    let servers = guarded(Vec::new());
+    let host = servers.registry.host();
+    let app = repository(&host, "a");
+    let error = Client::new(quick_settings()).has_blob(&app, sha256(b"")).unwrap_err();
+    assert!(matches!(error, Error::Unauthorized { .. }));
+    assert!(error.to_string().contains(&format!("no credentials for {host}")), "{error}");
+    let directory = tempfile::tempdir().unwrap();
+    // alice:wrong
+    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"YWxpY2U6d3Jvbmc="}}}}}}"#);
+    let error =
+        Client::new(with_config(directory.path(), &config)).has_blob(&app, sha256(b"")).unwrap_err().to_string();
+    assert!(error.contains("refused") && error.contains("***") && !error.contains("YWxp"), "{error}");
+}
+
+#[test]
+fn a_token_that_ends_during_a_push_is_replaced() {
+    let issued = AtomicUsize::new(0);
+    let tokens = Scripted::start(move |_| {
+        let number = issued.fetch_add(1, Ordering::SeqCst) + 1;
+        Reply::new(200).body(format!(r#"{{"access_token":"t{number}"}}"#))
+    });
+    let realm = format!("http://{}/token", tokens.host());
+    // The registry takes the first token for one request only, and refuses before it takes a body.
+    let reading = |got: &super::testing::Got| (got.header("authorization") == Some("Bearer t2")).then_some(u64::MAX);
+    let registry = Scripted::start_reading(reading, move |got| {
+        let refuse =
+            || Reply::new(401).header("www-authenticate", format!(r#"Bearer realm="{realm}",error="invalid_token""#));
+        match (got.method.as_str(), got.header("authorization")) {
+            ("HEAD", Some("Bearer t1")) => Reply::new(404),
+            ("POST", Some("Bearer t1")) => Reply::new(202).header("location", "/v2/a/blobs/uploads/1?state=x"),
+            ("PUT", Some("Bearer t2")) => Reply::new(201),
+            _ => refuse(),
+        }
+    });
+    let bytes = noise(6, 2_000_000);
+    let client = Client::new(quick_settings());
+    push(&client, &repository(&registry.host(), "a"), &bytes).unwrap();
+    let got = registry.got();
+    let put = got.iter().filter(|got| got.method == "PUT").collect::<Vec<_>>();
+    assert_eq!(
+        put.iter().map(|got| got.body.len()).collect::<Vec<_>>(),
+        [0, bytes.len()],
+        "refused before the body was sent"
+    );
+    assert_eq!(put[1].body, bytes);
+    assert_eq!(tokens.lines()[0], "GET /token?scope=repository:a:pull,push");
+}
+
+#[test]
+fn insufficient_scope_is_a_denial() {
+    let tokens = Scripted::start(|_| Reply::new(200).body(r#"{"token":"weak"}"#));
+    let realm = format!("http://{}/token", tokens.host());
+    let registry = Scripted::start(move |_| {
+        let challenge = format!(r#"Bearer realm="{realm}",scope="repository:a:pull,push",error="insufficient_scope""#);
+        Reply::new(401)
+            .header("www-authenticate", challenge)
+            .body(r#"{"errors":[{"code":"DENIED","message":"read only"}]}"#)
+    });
+    let app = repository(&registry.host(), "a").with_tag("x").unwrap();
+    let error = Client::new(quick_settings()).put_manifest(&app, b"{}", media_type::OCI_MANIFEST).unwrap_err();
+    assert!(matches!(&error, Error::Denied { .. }) && error.to_string().contains("read only"), "{error}");
+    assert!(registry.lines().len() <= 3);
+}
+
+#[test]
+fn basic_authentication_works_and_stays_home() {
+    let blob = noise(7, 10);
+    let storage_blob = blob.clone();
+    let storage = Scripted::start(move |_| Reply::new(200).body(storage_blob.clone()));
+    let cdn = format!("http://{}/b", storage.host());
+    let registry = Scripted::start(move |got| match got.header("authorization") {
+        Some("Basic YWxpY2U6d29uZGVy") => Reply::new(302).header("location", &cdn),
+        _ => Reply::new(401).header("www-authenticate", "Basic realm=\"x\""),
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!(r#"{{"auths":{{"{}":{{"auth":"YWxpY2U6d29uZGVy"}}}}}}"#, registry.host());
+    let client = Client::new(with_config(directory.path(), &config));
+    assert_eq!(pull(&client, &repository(&registry.host(), "a"), sha256(&blob), 10).unwrap(), blob);
+    assert!(storage.got().iter().all(|got| got.header("authorization").is_none()));
+}
+
+#[test]
+fn busy_registries_are_given_time() {
+    let count = AtomicUsize::new(0);
+    let registry = Scripted::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::new(429).header("retry-after", 0),
+        1 => Reply::new(503).body("<html><body>upstream</body></html>"),
+        2 => Reply::hang_up(),
+        _ => Reply::new(200)
+            .header("docker-content-digest", sha256(b"x"))
+            .header("content-type", media_type::OCI_MANIFEST)
+            .header("content-length", 7),
+    });
+    let waits = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&waits);
+    let hook = WaitHook::new(move |wait| seen.lock().unwrap().push((wait.reason.to_string(), wait.delay)));
+    let client = Client::new(Settings { on_wait: Some(hook), ..quick_settings() });
+    let reference: Reference = format!("{}/a:b", registry.host()).parse().unwrap();
+    assert_eq!(client.resolve(&reference).unwrap().size, 7);
+    let waits = waits.lock().unwrap();
+    assert_eq!((waits.len(), waits[0].1), (3, Duration::ZERO), "{waits:?}");
+
+    let asks_too_much = Scripted::start(|_| Reply::new(429).header("retry-after", 86400).body("slow down"));
+    let reference: Reference = format!("{}/a:b", asks_too_much.host()).parse().unwrap();
+    let error = client.manifest(&reference).unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(86400)));
+    assert!(matches!(error, Error::TooManyRequests { .. }) && error.to_string().contains("slow down"), "{error}");
+    assert_eq!(asks_too_much.lines().len(), 1);
+}
+
+/// Serves a blob that fails in a given way at given requests.
+fn flaky(
+    blob: Vec<u8>,
+    fail: impl Fn(usize, &[u8], usize) -> Option<Reply> + Send + Sync + 'static,
+    ranges: bool,
+) -> Scripted {
+    let count = AtomicUsize::new(0);
+    Scripted::start(move |got| {
+        let start = got
+            .header("range")
+            .filter(|_| ranges)
+            .map_or(0, |range| range.trim_start_matches("bytes=").trim_end_matches('-').parse::<usize>().unwrap());
+        let rest = &blob[start..];
+        let base = if start > 0 {
+            Reply::new(206).header("content-range", format!("bytes {start}-{}/{}", blob.len() - 1, blob.len()))
+        } else {
+            Reply::new(200)
+        };
+        match fail(count.fetch_add(1, Ordering::SeqCst), rest, start) {
+            Some(reply) => reply,
+            None => base.body(rest),
+        }
+    })
+}
+
+fn partial(start: usize, rest: &[u8], whole: usize, send: usize) -> Reply {
+    let base = if start > 0 {
+        Reply::new(206).header("content-range", format!("bytes {start}-{}/{whole}", whole - 1))
+    } else {
+        Reply::new(200)
+    };
+    base.body(&rest[..send.min(rest.len())])
+}
+
+#[test]
+fn a_cut_download_goes_on_where_it_was() {
+    let blob = noise(8, 400_000);
+    let whole = blob.len();
+    let fail = move |number: usize, rest: &[u8], start: usize| match number {
+        0 | 1 => Some(partial(start, rest, whole, 100_000).cut(rest.len())),
+        2 => Some(Reply::new(503)),
+        3 => Some(partial(start, rest, whole, 70_000).stall(rest.len())),
+        _ => None,
+    };
+    let registry = flaky(blob.clone(), fail, true);
+    let client = Client::new(quick_settings());
+    let mut reader = client.blob(&repository(&registry.host(), "a"), sha256(&blob), whole as u64).unwrap();
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, blob);
+    assert!(reader.resumes() >= 3);
+    let ranges: Vec<Option<String>> = registry.got().iter().map(|got| got.header("range").map(str::to_owned)).collect();
+    let range = |offset: usize| Some(format!("bytes={offset}-"));
+    assert_eq!(ranges, [None, range(100_000), range(200_000), range(200_000), range(270_000)]);
+}
+
+#[test]
+fn a_server_without_ranges_is_read_again() {
+    let blob = noise(9, 300_000);
+    let whole = blob.len();
+    let fail =
+        move |number: usize, rest: &[u8], _: usize| (number == 0).then(|| partial(0, rest, whole, 100_000).cut(whole));
+    let registry = flaky(blob.clone(), fail, false);
+    let client = Client::new(quick_settings());
+    assert_eq!(pull(&client, &repository(&registry.host(), "a"), sha256(&blob), whole).unwrap(), blob);
+    assert_eq!(registry.lines().len(), 2);
+}
+
+#[test]
+fn wrong_content_never_ends_well() {
+    let blob = noise(10, 1000);
+    let mut wrong = blob.clone();
+    wrong[999] ^= 1;
+    let client = Client::new(quick_settings());
+    let check = |reply: Reply| {
+        let registry = Scripted::start(move |_| reply.clone());
+        let mut bytes = Vec::new();
+        let result = client.blob(&repository(&registry.host(), "a"), sha256(&blob), 1000).and_then(|mut reader| {
+            let result = reader.read_to_end(&mut bytes).map_err(|error| Error::from_io(error).unwrap());
+            assert!(reader.read(&mut [0; 8]).is_err(), "a failed blob does not end");
+            result
+        });
+        assert!(bytes.len() < 1000, "the last bytes are held back");
+        assert!(registry.lines().len() <= 4);
+        result.unwrap_err()
+    };
+    assert!(matches!(check(Reply::new(200).body(wrong)), Error::DigestMismatch { .. }));
+    assert!(matches!(check(Reply::new(200).body(&blob[..999])), Error::SizeMismatch { actual: 999, .. }));
+    assert!(matches!(check(Reply::new(200).body([&blob[..], b"x"].concat())), Error::SizeMismatch { .. }));
+    let chunked = [b"3e9\r\n", &blob[..], b"x\r\n0\r\n\r\n"].concat();
+    let endless = Reply::new(200).header("transfer-encoding", "chunked").body(chunked);
+    assert!(matches!(check(endless), Error::SizeMismatch { .. }));
+    let short = [b"a\r\n", &blob[..10], b"\r\n0\r\n\r\n"].concat();
+    let early = Reply::new(200).header("transfer-encoding", "chunked").body(short);
+    assert!(matches!(check(early), Error::Disconnected { .. }));
+    assert!(matches!(check(Reply::new(200).body(&blob[..50]).cut(1000)), Error::Disconnected { .. }));
+    assert!(matches!(check(Reply::new(200).body(&blob[..50]).stall(1000)), Error::Timeout { .. }));
+    let html =
+        Reply::new(403).header("content-type", "text/html").body("<html><title>Blocked</title>by \x1b[31mproxy</html>");
+    let error = check(html).to_string();
+    assert!(error.contains("403: Blocked by \\u{1b}[31mproxy"), "{error}");
+}
+
+#[test]
+fn wrong_manifests_are_refused() {
+    let image = br#"{"schemaVersion":2,"config":{},"layers":[]}"#;
+    let client = Client::new(quick_settings());
+    let ask = |reply: Reply, digest: Option<BlobId>| {
+        let registry = Scripted::start(move |_| reply.clone());
+        let repository = repository(&registry.host(), "a");
+        let reference =
+            digest.map_or_else(|| repository.with_tag("t").unwrap(), |digest| repository.with_digest(digest));
+        client.manifest(&reference)
+    };
+    assert_eq!(ask(Reply::new(200).body(image), Some(sha256(image))).unwrap().media_type, media_type::OCI_MANIFEST);
+    assert!(matches!(ask(Reply::new(200).body(image), Some(sha256(b""))), Err(Error::DigestMismatch { .. })));
+    let lying = Reply::new(200).header("docker-content-digest", sha256(b"")).body(image);
+    assert!(matches!(ask(lying, None), Err(Error::DigestMismatch { .. })));
+    let both = Reply::new(200).body(r#"{"layers":[],"manifests":[]}"#);
+    assert!(matches!(ask(both, None), Err(Error::Protocol { .. })));
+    let huge = Reply::new(200).body(vec![b' '; MAX_MANIFEST + 1]);
+    assert!(ask(huge, None).unwrap_err().to_string().contains("4 MiB"));
+    let login = Reply::new(200).header("content-type", "text/html").body("<html>please log in</html>");
+    assert!(ask(login, None).unwrap_err().to_string().contains("not valid JSON"));
+}
+
+#[test]
+fn resolve_falls_back_to_get() {
+    let image = br#"{"schemaVersion":2,"config":{},"layers":[]}"#;
+    for head in [Reply::new(405), Reply::new(200).header("content-type", media_type::OCI_MANIFEST)] {
+        let registry =
+            Scripted::start(move |got| if got.method == "HEAD" { head.clone() } else { Reply::new(200).body(image) });
+        let reference: Reference = format!("{}/a:b", registry.host()).parse().unwrap();
+        let descriptor = Client::new(quick_settings()).resolve(&reference).unwrap();
+        assert_eq!((descriptor.digest, descriptor.size), (sha256(image), image.len() as u64));
+    }
+}
+
+/// A registry that keeps the bytes of a cut upload, as the specification has it.
+struct Uploads {
+    data: std::sync::Arc<Mutex<BTreeMap<u32, Vec<u8>>>>,
+}
+
+fn resumable(cut_after: u64) -> (Scripted, Uploads) {
+    let data = std::sync::Arc::new(Mutex::new(BTreeMap::<u32, Vec<u8>>::new()));
+    let kept = std::sync::Arc::clone(&data);
+    let first = AtomicUsize::new(0);
+    let reading = move |got: &super::testing::Got| {
+        let cut = got.method == "PUT" && first.fetch_add(1, Ordering::SeqCst) == 0;
+        Some(if cut { cut_after } else { u64::MAX })
+    };
+    let registry = Scripted::start_reading(reading, move |got| {
+        let mut data = kept.lock().unwrap();
+        let location = |session: usize| format!("/v2/a/blobs/uploads/{session}");
+        let session = data.len() as u32;
+        let length: usize = got.header("content-length").map_or(0, |text| text.parse().unwrap());
+        match got.method.as_str() {
+            "HEAD" => Reply::new(404),
+            "POST" => {
+                data.insert(session + 1, Vec::new());
+                Reply::new(202).header("location", location(session as usize + 1))
+            }
+            "GET" => {
+                let end = data[&session].len() - 1;
+                Reply::new(204).header("location", location(session as usize)).header("range", format!("0-{end}"))
+            }
+            _ => {
+                data.get_mut(&session).unwrap().extend(&got.body);
+                if got.body.len() < length {
+                    return Reply::hang_up();
+                }
+                let end = data[&session].len().max(1) - 1;
+                let status = if got.method == "PUT" { 201 } else { 202 };
+                Reply::new(status).header("location", location(session as usize)).header("range", format!("0-{end}"))
+            }
+        }
+    });
+    (registry, Uploads { data })
+}
+
+#[test]
+fn a_cut_upload_goes_on_at_the_committed_offset() {
+    let bytes = noise(11, 500_000);
+    let (registry, uploads) = resumable(123_456);
+    let client = Client::new(quick_settings());
+    let digest = push(&client, &repository(&registry.host(), "a"), &bytes).unwrap();
+    let lines = registry.lines();
+    assert_eq!(
+        lines,
+        [
+            format!("HEAD /v2/a/blobs/{digest}"),
+            "POST /v2/a/blobs/uploads/".to_owned(),
+            format!("PUT /v2/a/blobs/uploads/1?digest={digest}"),
+            format!("HEAD /v2/a/blobs/{digest}"),
+            "GET /v2/a/blobs/uploads/1".to_owned(),
+            "PATCH /v2/a/blobs/uploads/1".to_owned(),
+            format!("PUT /v2/a/blobs/uploads/1?digest={digest}"),
+        ]
+    );
+    assert_eq!(uploads.data.lock().unwrap()[&1], bytes);
+    let got = registry.got();
+    assert_eq!(got[5].header("content-range"), Some("123456-499999"));
+}
+
+#[test]
+fn a_body_that_is_too_large_is_sent_in_pieces() {
+    let data = std::sync::Arc::new(Mutex::new(Vec::<u8>::new()));
+    let kept = std::sync::Arc::clone(&data);
+    let limit = 600_000;
+    let length =
+        |got: &super::testing::Got| got.header("content-length").map_or(0, |text| text.parse::<usize>().unwrap());
+    let reading = move |got: &super::testing::Got| (length(got) <= limit).then_some(u64::MAX);
+    let registry = Scripted::start_reading(reading, move |got| {
+        if length(got) > limit {
+            return Reply::new(413).body("<html><h1>413 Request Entity Too Large</h1></html>");
+        }
+        let mut data = kept.lock().unwrap();
+        data.extend(&got.body);
+        let end = data.len().max(1) - 1;
+        match got.method.as_str() {
+            "HEAD" => Reply::new(404),
+            "PUT" => Reply::new(201),
+            _ => Reply::new(202).header("location", "/v2/a/blobs/uploads/1").header("range", format!("0-{end}")),
+        }
+    });
+    let bytes = noise(12, 2_500_000);
+    push(&Client::new(quick_settings()), &repository(&registry.host(), "a"), &bytes).unwrap();
+    assert_eq!(*data.lock().unwrap(), bytes);
+
+    let strict = Scripted::start(|got| match got.method.as_str() {
+        "HEAD" => Reply::new(404),
+        "POST" => Reply::new(202).header("location", "/v2/a/blobs/uploads/1"),
+        _ => Reply::new(413),
+    });
+    let error = push(&Client::new(quick_settings()), &repository(&strict.host(), "a"), &bytes).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    assert!(strict.lines().len() < 10, "{:?}", strict.lines());
+}
+
+#[test]
+fn a_failure_after_success_is_a_success() {
+    let stored = AtomicUsize::new(0);
+    let manifest = br#"{"schemaVersion":2,"config":{},"layers":[]}"#;
+    let registry = Scripted::start(move |got| match got.method.as_str() {
+        "HEAD" if stored.load(Ordering::SeqCst) > 0 => {
+            Reply::new(200).header("docker-content-digest", sha256(manifest))
+        }
+        "HEAD" => Reply::new(404),
+        "POST" => Reply::new(202).header("location", "/v2/a/blobs/uploads/1"),
+        _ => {
+            stored.fetch_add(1, Ordering::SeqCst);
+            Reply::new(504)
+        }
+    });
+    let client = Client::new(quick_settings());
+    let app = repository(&registry.host(), "a");
+    push(&client, &app, b"x").unwrap();
+    client.put_manifest(&app.with_tag("t").unwrap(), manifest, media_type::OCI_MANIFEST).unwrap();
+    assert_eq!(registry.lines().iter().filter(|line| line.starts_with("PUT")).count(), 2);
+}
+
+#[test]
+fn redirects_are_followed_only_where_they_may_lead() {
+    let target = Scripted::start(|_| Reply::new(200));
+    let place = format!("http://{}/x?token=secret", target.host());
+    let registry = Scripted::start(move |got| {
+        let to = match got.path.split('/').nth(2).unwrap() {
+            "loop" => "/v2/loop/blobs/x".to_owned(),
+            "user" => "http://user:pw@127.0.0.1/".to_owned(),
+            "file" => "file:///etc/passwd".to_owned(),
+            _ => place.clone(),
+        };
+        Reply::new(307).header("location", to)
+    });
+    let client = Client::new(quick_settings());
+    let ask = |path: &str| client.has_blob(&repository(&registry.host(), path), sha256(b"x"));
+    assert!(ask("ok").unwrap());
+    for path in ["loop", "user", "file"] {
+        let error = ask(path).unwrap_err();
+        assert!(matches!(error, Error::Protocol { .. }), "{path}: {error}");
+        assert!(!error.to_string().contains("pw@"), "{error}");
+    }
+    let upload = Scripted::start(move |got| match got.method.as_str() {
+        "HEAD" => Reply::new(404),
+        "POST" if got.path.ends_with("/uploads/") => Reply::new(308).header("location", "/moved"),
+        "POST" => Reply::new(202).header("location", "up?x=1"),
+        _ if got.path.starts_with("/up") => Reply::new(307).header("location", "/final?y=2"),
+        _ => Reply::new(201),
+    });
+    push(&client, &repository(&upload.host(), "a"), b"moved").unwrap();
+    let got = upload.got();
+    assert_eq!(got.last().unwrap().path, "/final?y=2");
+    assert_eq!(got.last().unwrap().body, b"moved");
+}
+
+#[test]
+fn tags_are_paged_without_circles() {
+    let registry = Scripted::start(|got| {
+        let page = |tags: &str, next: &str| {
+            Reply::new(200)
+                .header("link", format!("<{next}>; rel=\"next\""))
+                .body(format!(r#"{{"name":"a","tags":{tags}}}"#))
+        };
+        match got.path.as_str() {
+            "/v2/a/tags/list" => page(r#"["1","2"]"#, "/v2/a/tags/list?last=2"),
+            "/v2/a/tags/list?last=2" => Reply::new(200).body(r#"{"tags":["3"]}"#),
+            "/v2/empty/tags/list" => Reply::new(200).body(r#"{"tags":null}"#),
+            "/v2/away/tags/list" => page("[]", "http://127.0.0.1:1/x"),
+            _ => page(r#"["x"]"#, "/v2/loop/tags/list?again"),
+        }
+    });
+    let client = Client::new(quick_settings());
+    let tags = |path: &str| client.tags(&repository(&registry.host(), path));
+    assert_eq!(tags("a").unwrap(), ["1", "2", "3"]);
+    assert!(tags("empty").unwrap().is_empty());
+    for path in ["loop", "away"] {
+        assert!(tags(path).unwrap_err().to_string().contains("circle"));
+    }
+}
+
+#[test]
+fn a_source_that_fails_is_named_and_not_retried() {
+    let registry = Scripted::start(|got| match got.method.as_str() {
+        "HEAD" => Reply::new(404),
+        "POST" => Reply::new(202).header("location", "/v2/a/blobs/uploads/1"),
+        _ => Reply::new(201),
+    });
+    let client = Client::new(quick_settings());
+    let app = repository(&registry.host(), "a");
+    let short = client.push_blob(&app, sha256(b"x"), 10, &opener(b"abc")).unwrap_err();
+    assert!(matches!(short, Error::Source { .. }), "{short:?}");
+    let missing = client.push_blob(&app, sha256(b"x"), 10, &|_| Err(io::ErrorKind::NotFound.into())).unwrap_err();
+    assert!(matches!(missing, Error::Source { .. }), "{missing:?}");
+}
+
+#[test]
+fn the_cancel_flag_ends_a_stalled_transfer() {
+    let registry = Scripted::start(|_| Reply::new(200).body(vec![0; 100]).stall(1000));
+    let mut settings = quick_settings();
+    settings.timeouts.idle = Duration::from_secs(60);
+    let cancel = std::sync::Arc::clone(&settings.cancel);
+    let client = Client::new(settings);
+    let mut reader = client.blob(&repository(&registry.host(), "a"), sha256(b"x"), 1000).unwrap();
+    reader.read_exact(&mut [0; 100]).unwrap();
+    let began = Instant::now();
+    let (ready, start) = std::sync::mpsc::channel::<()>();
+    let canceller = std::thread::spawn(move || {
+        start.recv().unwrap();
+        cancel.store(true, Ordering::SeqCst);
+    });
+    ready.send(()).unwrap();
+    let error = Error::from_io(reader.read(&mut [0; 100]).unwrap_err()).unwrap();
+    canceller.join().unwrap();
+    assert!(matches!(error, Error::Cancelled { .. }), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(30));
+    assert!(matches!(client.has_blob(&repository(&registry.host(), "a"), sha256(b"x")), Err(Error::Cancelled { .. })));
+}
+
+#[test]
+fn an_absent_registry_is_named() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let reference: Reference = format!("127.0.0.1:{port}/a:b").parse().unwrap();
+    let error = Client::new(quick_settings()).resolve(&reference).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }));
+    assert_eq!(error.to_string(), format!("cannot resolve 127.0.0.1:{port}/a:b: cannot reach 127.0.0.1:{port}"));
+}

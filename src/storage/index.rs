@@ -1,0 +1,529 @@
+//! The index: what the objects of a store are. The only place with SQL.
+//!
+//! SQLite in WAL mode with a busy timeout: many processes read and write at once. Schema changes are numbered files in
+//! `migrations/`, applied in order under `user_version`; a change that old programs can't live with gets a new file name.
+//!
+//! *Invariant:* a row written in another boot is believed only when its layer directories are verified ([`Index::layer`]
+//! says so by `verified`), as nothing is synced to disk on the hot path.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stages::{BlobId, ContentId, StageDigest};
+
+use super::record::{LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StoredBlob};
+use super::{Error, Home};
+
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_index.sql")];
+
+/// Waits of one process for another's write end after this.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An open index; one for each thread.
+#[derive(Debug)]
+pub struct Index {
+    connection: Connection,
+    path: String,
+    boot: String,
+}
+
+impl Index {
+    /// Opens the index of a store, making or migrating it when needed.
+    ///
+    /// # Errors
+    /// [`Error::TooNew`] when a later version of this program wrote it.
+    pub fn open(home: &Home) -> Result<Self, Error> {
+        Self::open_file(&home.index_path(), home.boot())
+    }
+
+    fn open_file(file: &Path, boot: &str) -> Result<Self, Error> {
+        let path = file.display().to_string();
+        let sql = |source| Error::Index { path: path.clone(), source };
+        let connection = Connection::open(file).map_err(sql)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(sql)?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sql)?;
+        let known = MIGRATIONS.len() as i64;
+        if version > known {
+            return Err(Error::TooNew { path, found: version, known });
+        }
+        connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;").map_err(sql)?;
+        let mut index = Self { connection, path, boot: boot.to_owned() };
+        if version < known {
+            index.migrate()?;
+        }
+        Ok(index)
+    }
+
+    fn migrate(&mut self) -> Result<(), Error> {
+        let path = self.path.clone();
+        let sql = |source| Error::Index { path: path.clone(), source };
+        self.connection.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
+        let transaction =
+            self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(sql)?;
+        // Another process may have done it while this one waited.
+        let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sql)?;
+        for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+            transaction.execute_batch(migration).map_err(sql)?;
+        }
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64).map_err(sql)?;
+        transaction.commit().map_err(sql)
+    }
+
+    /// The stage of that digest.
+    pub fn stage(&self, digest: &StageDigest) -> Result<Option<StageRecord>, Error> {
+        self.stage_where("digest = ?1", digest.as_bytes())
+    }
+
+    /// A stage with that second key: one whose inputs held the same content.
+    pub fn stage_by_content(&self, key: &ContentId) -> Result<Option<StageRecord>, Error> {
+        self.stage_where("content_key = ?1", key.as_bytes())
+    }
+
+    fn stage_where(&self, condition: &str, key: &[u8; 32]) -> Result<Option<StageRecord>, Error> {
+        let query = format!(
+            "SELECT digest, project, image, platform, kind, slot, parent, inputs, content_key, stages.content_id, json, \
+             duration_ms FROM stages JOIN configs ON config = configs.content_id WHERE {condition} LIMIT 1"
+        );
+        let mut statement = self.sql(self.connection.prepare_cached(&query))?;
+        let row = self.sql(statement.query_row([key], |row| Ok(read_stage(row))).optional())?;
+        let Some(record) = row else { return Ok(None) };
+        let mut record = record?;
+        record.layers = self.stage_layers(&record.digest)?;
+        Ok(Some(record))
+    }
+
+    fn stage_layers(&self, digest: &StageDigest) -> Result<Vec<LayerUse>, Error> {
+        let mut statement = self.sql(
+            self.connection
+                .prepare_cached("SELECT layer, created_by FROM stage_layers WHERE stage = ?1 ORDER BY position"),
+        )?;
+        let rows = statement.query_map([digest.as_bytes()], |row| {
+            Ok(LayerUse { layer: ContentId::from_bytes(row.get(0)?), created_by: row.get(1)? })
+        });
+        self.sql(rows.and_then(Iterator::collect))
+    }
+
+    /// Saves a stage; one that is there already stays as it is.
+    pub fn save_stage(&mut self, record: &StageRecord, now: i64) -> Result<(), Error> {
+        let path = self.path.clone();
+        let inputs = json(&record.inputs, "inputs")?;
+        let config = stages::digest::Encoder::new("stager config");
+        let config = {
+            let mut encoder = config;
+            encoder.bytes(&record.config);
+            *encoder.finish().as_bytes()
+        };
+        let save = || -> rusqlite::Result<()> {
+            let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            transaction
+                .prepare_cached("INSERT OR IGNORE INTO configs (content_id, json) VALUES (?1, ?2)")?
+                .execute(params![config, record.config])?;
+            let inserted = transaction
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO stages (digest, project, image, platform, kind, slot, parent, inputs, \
+                     content_key, content_id, config, duration_ms, created, last_used) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)",
+                )?
+                .execute(params![
+                    record.digest.as_bytes(),
+                    record.project.as_str(),
+                    record.image.as_str(),
+                    record.platform.to_string(),
+                    record.kind.name(),
+                    record.slot.name(),
+                    record.parent.as_ref().map(StageDigest::as_bytes),
+                    inputs,
+                    record.content_key.as_bytes(),
+                    record.content_id.as_bytes(),
+                    config,
+                    record.duration_ms as i64,
+                    now,
+                ])?;
+            if inserted == 1 {
+                let mut statement = transaction.prepare_cached(
+                    "INSERT OR REPLACE INTO stage_layers (stage, position, layer, created_by) VALUES (?1, ?2, ?3, ?4)",
+                )?;
+                for (position, layer) in record.layers.iter().enumerate() {
+                    statement.execute(params![
+                        record.digest.as_bytes(),
+                        position as i64,
+                        layer.layer.as_bytes(),
+                        layer.created_by
+                    ])?;
+                }
+            }
+            transaction.commit()
+        };
+        let mut save = save;
+        save().map_err(|source| Error::Index { path, source })
+    }
+
+    /// Forgets a stage, whose objects were found missing or damaged.
+    pub fn forget_stage(&self, digest: &StageDigest) -> Result<(), Error> {
+        self.execute("DELETE FROM stage_layers WHERE stage = ?1", params![digest.as_bytes()])?;
+        self.execute("DELETE FROM stages WHERE digest = ?1", params![digest.as_bytes()])
+    }
+
+    /// Notes that stages were used at `now` (seconds since the epoch).
+    pub fn touch_stages(&mut self, digests: &[StageDigest], now: i64) -> Result<(), Error> {
+        let path = self.path.clone();
+        let mut touch = || -> rusqlite::Result<()> {
+            let transaction = self.connection.transaction()?;
+            {
+                let mut statement = transaction
+                    .prepare_cached("UPDATE stages SET last_used = ?2 WHERE digest = ?1 AND last_used < ?2")?;
+                for digest in digests {
+                    statement.execute(params![digest.as_bytes(), now])?;
+                }
+            }
+            transaction.commit()
+        };
+        touch().map_err(|source| Error::Index { path, source })
+    }
+
+    /// When a stage was last used, in seconds since the epoch.
+    pub fn last_used(&self, digest: &StageDigest) -> Result<Option<i64>, Error> {
+        let query = self
+            .connection
+            .query_row("SELECT last_used FROM stages WHERE digest = ?1", [digest.as_bytes()], |row| row.get(0))
+            .optional();
+        self.sql(query)
+    }
+
+    /// A layer, and whether it was written or verified in this boot.
+    pub fn layer(&self, content_id: &ContentId) -> Result<Option<(LayerRecord, bool)>, Error> {
+        let mut statement = self.sql(
+            self.connection.prepare_cached("SELECT source, entries, size, boot FROM layers WHERE content_id = ?1"),
+        )?;
+        let row = self.sql(
+            statement
+                .query_row([content_id.as_bytes()], |row| {
+                    Ok((
+                        row.get::<_, String>(0)?,
+                        row.get::<_, i64>(1)?,
+                        row.get::<_, i64>(2)?,
+                        row.get::<_, String>(3)?,
+                    ))
+                })
+                .optional(),
+        )?;
+        let Some((source, entries, size, boot)) = row else { return Ok(None) };
+        let source: LayerSource = parse(&source, "layer source")?;
+        let trusted = boot == self.boot || !matches!(source, LayerSource::Directory { .. });
+        let record = LayerRecord { content_id: *content_id, source, entries: entries as u64, size: size as u64 };
+        Ok(Some((record, trusted)))
+    }
+
+    /// Saves a layer. Returns whether it was new: when not, the stored one stays, and the caller's copy is not needed.
+    pub fn save_layer(&self, record: &LayerRecord, now: i64) -> Result<bool, Error> {
+        let source = json(&record.source, "layer source")?;
+        let directory = match &record.source {
+            LayerSource::Directory { directory, .. } => Some(directory.as_str()),
+            _ => None,
+        };
+        let mut statement = self.sql(self.connection.prepare_cached(
+            "INSERT OR IGNORE INTO layers (content_id, source, directory, entries, size, boot, created) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        ))?;
+        let inserted = self.sql(statement.execute(params![
+            record.content_id.as_bytes(),
+            source,
+            directory,
+            record.entries as i64,
+            record.size as i64,
+            self.boot,
+            now
+        ]))?;
+        Ok(inserted == 1)
+    }
+
+    /// Notes that a layer's directory was read and is what its name says.
+    pub fn layer_verified(&self, content_id: &ContentId) -> Result<(), Error> {
+        self.execute("UPDATE layers SET boot = ?2 WHERE content_id = ?1", params![content_id.as_bytes(), self.boot])
+    }
+
+    /// Forgets a layer, whose directory is missing or damaged.
+    pub fn forget_layer(&self, content_id: &ContentId) -> Result<(), Error> {
+        self.execute("DELETE FROM snapshots WHERE layer = ?1", params![content_id.as_bytes()])?;
+        self.execute("DELETE FROM layers WHERE content_id = ?1", params![content_id.as_bytes()])
+    }
+
+    /// The layout of a layer on a stack. One of another boot is not believed.
+    pub fn snapshot(&self, layer: &ContentId, below: &ContentId) -> Result<Option<SnapshotRecord>, Error> {
+        let mut statement = self.sql(self.connection.prepare_cached(
+            "SELECT layer, below, family, recipe, directories FROM snapshots \
+             WHERE layer = ?1 AND below = ?2 AND boot = ?3",
+        ))?;
+        let row = statement
+            .query_row(params![layer.as_bytes(), below.as_bytes(), self.boot], |row| Ok(read_snapshot(row)))
+            .optional();
+        self.sql(row)?.transpose()
+    }
+
+    /// The layouts of a family, the latest used first.
+    pub fn relatives(&self, family: &ContentId, limit: u32) -> Result<Vec<SnapshotRecord>, Error> {
+        let mut statement = self.sql(self.connection.prepare_cached(
+            "SELECT layer, below, family, recipe, directories FROM snapshots \
+             WHERE family = ?1 AND boot = ?2 ORDER BY last_used DESC LIMIT ?3",
+        ))?;
+        let rows = statement
+            .query_map(params![family.as_bytes(), self.boot, limit], |row| Ok(read_snapshot(row)))
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);
+        self.sql(rows)?.into_iter().collect()
+    }
+
+    /// Saves a layout.
+    pub fn save_snapshot(&self, record: &SnapshotRecord, now: i64) -> Result<(), Error> {
+        self.execute(
+            "INSERT OR REPLACE INTO snapshots (layer, below, family, recipe, directories, depth, boot, last_used) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                record.layer.as_bytes(),
+                record.below.as_bytes(),
+                record.family.as_ref().map(ContentId::as_bytes),
+                json(&record.source, "layer source")?,
+                json(&record.directories, "directories")?,
+                record.directories.len() as i64,
+                self.boot,
+                now
+            ],
+        )
+    }
+
+    /// Forgets a layout whose directories are missing.
+    pub fn forget_snapshot(&self, layer: &ContentId, below: &ContentId) -> Result<(), Error> {
+        self.execute(
+            "DELETE FROM snapshots WHERE layer = ?1 AND below = ?2",
+            params![layer.as_bytes(), below.as_bytes()],
+        )
+    }
+
+    /// The compressed form of a layer.
+    pub fn layer_blob(&self, layer: &ContentId, encoding: &str) -> Result<Option<StoredBlob>, Error> {
+        let mut statement = self.sql(
+            self.connection
+                .prepare_cached("SELECT blob, diff_id, size FROM layer_blobs WHERE layer = ?1 AND encoding = ?2"),
+        )?;
+        let row = statement
+            .query_row(params![layer.as_bytes(), encoding], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
+            })
+            .optional();
+        Ok(self.sql(row)?.and_then(|(blob, diff_id, size)| {
+            let (blob, diff_id): (BlobId, BlobId) = (blob.parse().ok()?, diff_id.parse().ok()?);
+            Some(StoredBlob { blob, diff_id, size: size as u64 })
+        }))
+    }
+
+    /// Saves the compressed form of a layer.
+    pub fn save_layer_blob(&self, layer: &ContentId, encoding: &str, blob: &StoredBlob) -> Result<(), Error> {
+        self.execute(
+            "INSERT OR REPLACE INTO layer_blobs (layer, encoding, blob, diff_id, size) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![layer.as_bytes(), encoding, blob.blob.to_string(), blob.diff_id.to_string(), blob.size as i64],
+        )
+    }
+
+    /// A value of the store as a whole.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, Error> {
+        let query =
+            self.connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional();
+        self.sql(query)
+    }
+
+    /// Sets a value of the store as a whole.
+    pub fn set_meta(&self, key: &str, value: &str) -> Result<(), Error> {
+        self.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", params![key, value])
+    }
+
+    /// Forgets all stages and layers: their directories belong to user ids that this process doesn't have.
+    pub fn forget_everything(&mut self) -> Result<(), Error> {
+        let batch = "BEGIN IMMEDIATE; DELETE FROM stage_layers; DELETE FROM stages; DELETE FROM snapshots; \
+                     DELETE FROM layer_blobs; DELETE FROM layers; COMMIT;";
+        self.sql(self.connection.execute_batch(batch))
+    }
+
+    /// Registers a running build, and the stages that it must be able to read until it ends.
+    pub fn take_leases(&mut self, run: &str, stages: &[StageDigest], now: i64) -> Result<(), Error> {
+        let (path, boot) = (self.path.clone(), self.boot.clone());
+        let mut take = || -> rusqlite::Result<()> {
+            let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "INSERT OR IGNORE INTO runs (id, pid, boot, started) VALUES (?1, ?2, ?3, ?4)",
+                params![run, i64::from(std::process::id()), boot, now],
+            )?;
+            {
+                let mut statement =
+                    transaction.prepare_cached("INSERT OR IGNORE INTO leases (run, stage) VALUES (?1, ?2)")?;
+                for stage in stages {
+                    statement.execute(params![run, stage.as_bytes()])?;
+                }
+            }
+            transaction.commit()
+        };
+        take().map_err(|source| Error::Index { path, source })
+    }
+
+    /// Ends a build's leases.
+    pub fn drop_leases(&self, run: &str) -> Result<(), Error> {
+        self.execute("DELETE FROM runs WHERE id = ?1", params![run])
+    }
+
+    fn execute(&self, statement: &str, parameters: impl rusqlite::Params) -> Result<(), Error> {
+        let run = self.connection.prepare_cached(statement).and_then(|mut statement| statement.execute(parameters));
+        self.sql(run).map(|_changed| ())
+    }
+
+    fn sql<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
+        result.map_err(|source| Error::Index { path: self.path.clone(), source })
+    }
+}
+
+fn read_stage(row: &Row<'_>) -> Result<StageRecord, Error> {
+    let sql = |source| Error::Index { path: "index".to_owned(), source };
+    let text = |column: usize| row.get::<_, String>(column).map_err(sql);
+    let bytes = |column: usize| row.get::<_, [u8; 32]>(column).map_err(sql);
+    let quoted = |column: usize| text(column).map(serde_json::Value::String);
+    let what = "stage";
+    let value = |column: usize| quoted(column);
+    Ok(StageRecord {
+        digest: StageDigest::from_bytes(bytes(0)?),
+        project: from_value(value(1)?, what)?,
+        image: text(2)?.parse().map_err(|error: stages::IdError| corrupt(what, error))?,
+        platform: from_value(value(3)?, what)?,
+        kind: from_value(value(4)?, what)?,
+        slot: from_value(value(5)?, what)?,
+        parent: row.get::<_, Option<[u8; 32]>>(6).map_err(sql)?.map(StageDigest::from_bytes),
+        inputs: parse(&text(7)?, "inputs")?,
+        content_key: ContentId::from_bytes(bytes(8)?),
+        content_id: ContentId::from_bytes(bytes(9)?),
+        config: row.get(10).map_err(sql)?,
+        layers: Vec::new(),
+        duration_ms: row.get::<_, i64>(11).map_err(sql)? as u64,
+    })
+}
+
+fn read_snapshot(row: &Row<'_>) -> Result<SnapshotRecord, Error> {
+    let sql = |source| Error::Index { path: "index".to_owned(), source };
+    Ok(SnapshotRecord {
+        layer: ContentId::from_bytes(row.get(0).map_err(sql)?),
+        below: ContentId::from_bytes(row.get(1).map_err(sql)?),
+        family: row.get::<_, Option<[u8; 32]>>(2).map_err(sql)?.map(ContentId::from_bytes),
+        source: parse(&row.get::<_, String>(3).map_err(sql)?, "layer source")?,
+        directories: parse(&row.get::<_, String>(4).map_err(sql)?, "directories")?,
+    })
+}
+
+fn json(value: &impl Serialize, what: &'static str) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|source| Error::Corrupt { what, source })
+}
+
+fn parse<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|source| Error::Corrupt { what, source })
+}
+
+fn from_value<T: DeserializeOwned>(value: serde_json::Value, what: &'static str) -> Result<T, Error> {
+    serde_json::from_value(value).map_err(|source| Error::Corrupt { what, source })
+}
+
+fn corrupt(what: &'static str, error: stages::IdError) -> Error {
+    Error::Corrupt { what, source: serde::de::Error::custom(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use stages::kind::{Slot, StageKind};
+
+    use super::*;
+
+    fn record() -> StageRecord {
+        StageRecord {
+            digest: StageDigest::from_bytes([1; 32]),
+            project: "shop".parse().unwrap(),
+            image: "app".parse().unwrap(),
+            platform: "linux/amd64".parse().unwrap(),
+            kind: StageKind::FromImage,
+            slot: Slot::new("fromImage"),
+            parent: Some(StageDigest::from_bytes([2; 32])),
+            inputs: BTreeMap::from([("a".to_owned(), "b".into())]),
+            content_key: ContentId::from_bytes([3; 32]),
+            content_id: ContentId::from_bytes([4; 32]),
+            config: b"{}".to_vec(),
+            layers: vec![LayerUse { layer: ContentId::from_bytes([5; 32]), created_by: "x".to_owned() }],
+            duration_ms: 7,
+        }
+    }
+
+    fn index(dir: &Path, boot: &str) -> Index {
+        Index::open_file(&dir.join("index-v1.db"), boot).unwrap()
+    }
+
+    #[test]
+    fn stages_come_back_as_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = index(dir.path(), "boot");
+        index.save_stage(&record(), 10).unwrap();
+        assert_eq!(index.stage(&record().digest).unwrap(), Some(record()));
+        assert_eq!(index.stage_by_content(&record().content_key).unwrap(), Some(record()));
+        index.touch_stages(&[record().digest], 20).unwrap();
+        assert_eq!(index.last_used(&record().digest).unwrap(), Some(20));
+        index.forget_stage(&record().digest).unwrap();
+        assert_eq!(index.stage(&record().digest).unwrap(), None);
+    }
+
+    #[test]
+    fn another_boot_trusts_no_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let layer = LayerRecord {
+            content_id: ContentId::from_bytes([5; 32]),
+            source: LayerSource::Directory { directory: "d".to_owned(), implicit: None },
+            entries: 1,
+            size: 2,
+        };
+        assert!(index(dir.path(), "one").save_layer(&layer, 1).unwrap());
+        assert!(!index(dir.path(), "one").save_layer(&layer, 1).unwrap());
+        assert_eq!(index(dir.path(), "one").layer(&layer.content_id).unwrap(), Some((layer.clone(), true)));
+        let other = index(dir.path(), "two");
+        assert_eq!(other.layer(&layer.content_id).unwrap(), Some((layer.clone(), false)));
+        other.layer_verified(&layer.content_id).unwrap();
+        assert_eq!(other.layer(&layer.content_id).unwrap(), Some((layer, true)));
+    }
+
+    #[test]
+    fn a_later_version_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = index(dir.path(), "boot");
+        opened.connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(opened);
+        let error = Index::open_file(&dir.path().join("index-v1.db"), "boot").unwrap_err();
+        assert!(matches!(error, Error::TooNew { found: 99, .. }), "{error}");
+    }
+
+    #[test]
+    fn processes_write_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(index(dir.path(), "boot"));
+        std::thread::scope(|scope| {
+            for thread in 0..4_u8 {
+                let path = dir.path();
+                scope.spawn(move || {
+                    let mut index = index(path, "boot");
+                    for count in 0..20_u8 {
+                        let mut record = record();
+                        record.digest = StageDigest::from_bytes([thread + 4 * count; 32]);
+                        index.save_stage(&record, 1).unwrap();
+                    }
+                });
+            }
+        });
+        let stored: i64 = index(dir.path(), "boot")
+            .connection
+            .query_row("SELECT count(*) FROM stages", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(stored, 80);
+    }
+}

@@ -1,0 +1,501 @@
+//! What a config says, whatever its dialect: every dialect lowers into [`Project`].
+//!
+//! Values are validated by the dialect: paths are absolute and clean where the field says so, references between images
+//! exist and have no cycle, names are unique.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::ids::{ImageName, Platform, ProjectName};
+
+/// A whole config: the project and its images in the order they were written.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Project {
+    /// The name of the project.
+    pub name: ProjectName,
+    /// The platforms to build for; never empty.
+    pub platforms: Vec<Platform>,
+    /// Enters every `from` stage; empty when not set.
+    pub cache_version: String,
+    /// Images and artifacts.
+    pub images: Vec<ImageSpec>,
+}
+
+impl Project {
+    /// The image or artifact of that name.
+    pub fn image(&self, name: &ImageName) -> Option<&ImageSpec> {
+        self.images.iter().find(|image| image.name == *name)
+    }
+}
+
+/// One image or artifact.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ImageSpec {
+    /// Unique in the project, images and artifacts together.
+    pub name: ImageName,
+    /// An artifact is never published.
+    pub artifact: bool,
+    /// What it starts from.
+    pub base: Base,
+    /// Free text that enters the `from` stage; `None` when not set (an empty text is a value).
+    pub from_cache_version: Option<String>,
+    /// Git content, in order: where two mappings bring the same path, the later one wins.
+    pub git: Vec<GitMapping>,
+    /// Packages to install.
+    pub packages: Option<Packages>,
+    /// Steps of the `deps` stage, run after packages and git content.
+    pub deps: Vec<Step>,
+    /// Steps of the `build` stage, each one a stage of its own.
+    pub build: Vec<Step>,
+    /// Files from other images.
+    pub imports: Vec<Import>,
+    /// Mounts that every step of this image sees.
+    pub mounts: Vec<Mount>,
+    /// The image-post stage.
+    pub post: Post,
+    /// Tests run against the finished image.
+    pub tests: Vec<ImageTest>,
+    /// Tags to publish the image under.
+    pub publish_tags: Vec<String>,
+}
+
+/// What an image starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "type")]
+pub enum Base {
+    /// Nothing at all.
+    Scratch,
+    /// An image of a registry.
+    Registry {
+        /// The canonical reference, with a tag or digest.
+        reference: String,
+        /// `fromLatest`: the reference's current manifest digest enters the stage digest.
+        latest: bool,
+    },
+    /// A file of the commit (or one that giterminism allows).
+    File {
+        /// How to read it.
+        format: BaseFormat,
+        /// Relative to the project directory, clean.
+        path: String,
+    },
+    /// Another image of this config (`fromImage`).
+    Image {
+        /// Its name.
+        name: ImageName,
+    },
+    /// An artifact of this config (`fromArtifact`).
+    Artifact {
+        /// Its name.
+        name: ImageName,
+    },
+}
+
+impl Base {
+    /// The image of this config that this base names.
+    pub fn image(&self) -> Option<&ImageName> {
+        match self {
+            Self::Image { name } | Self::Artifact { name } => Some(name),
+            Self::Scratch | Self::Registry { .. } | Self::File { .. } => None,
+        }
+    }
+}
+
+/// The formats of base files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BaseFormat {
+    /// An OCI image layout directory.
+    Oci,
+    /// A tar of an OCI image layout.
+    OciArchive,
+    /// What `docker save` writes.
+    DockerArchive,
+    /// A tar of a root file system.
+    Rootfs,
+}
+
+impl BaseFormat {
+    /// The prefix in a `from` value, such as `oci-archive`.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Oci => "oci",
+            Self::OciArchive => "oci-archive",
+            Self::DockerArchive => "docker-archive",
+            Self::Rootfs => "rootfs",
+        }
+    }
+}
+
+/// Git content placed into the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GitMapping {
+    /// Which repository.
+    pub source: GitSource,
+    /// Absolute path inside the repository (for the local one: inside the project directory); `/` is all of it.
+    pub add: String,
+    /// Absolute path in the image.
+    pub to: String,
+    /// Patterns relative to `add`; none means everything.
+    pub include_paths: Vec<String>,
+    /// Patterns relative to `add`.
+    pub exclude_paths: Vec<String>,
+    /// Owner of what is placed.
+    pub owner: Owner,
+}
+
+/// Where git content comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "type")]
+pub enum GitSource {
+    /// The project's own repository at its commit.
+    Local,
+    /// Another repository.
+    Remote {
+        /// Its address.
+        url: String,
+        /// What to take of it.
+        reference: GitReference,
+    },
+}
+
+/// What to take of a remote repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GitReference {
+    /// A full commit id.
+    Commit(String),
+    /// A tag.
+    Tag(String),
+    /// A branch: its tip is looked up at each run, so giterminism must allow it.
+    Branch(String),
+}
+
+/// User and group of placed files, by name or number; `None` keeps the default (0, or the source's own for imports).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Owner {
+    /// A user name of the image's `/etc/passwd`, or a number.
+    pub user: Option<String>,
+    /// A group name of the image's `/etc/group`, or a number.
+    pub group: Option<String>,
+}
+
+/// Packages to install.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Packages {
+    /// By the manager found in the base.
+    Any(Vec<String>),
+    /// By manager: the list of the one found in the base is taken; a base with none of them is an error.
+    ByManager(BTreeMap<PackageManager, Vec<String>>),
+}
+
+/// The package managers stager drives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageManager {
+    /// Debian's `apt-get`.
+    Apt,
+    /// Alpine's `apk`.
+    Apk,
+    /// `dnf`, `tdnf` or `microdnf`, whichever is there.
+    Dnf,
+}
+
+/// One command to run in the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// Names the stage: `build/<name>`; unique in its list.
+    pub name: String,
+    /// What to run.
+    pub command: Command,
+    /// Which git files it sees, and is keyed by.
+    pub files: FileView,
+    /// Environment of this step beyond the base image's.
+    pub env: BTreeMap<String, String>,
+    /// Its network.
+    pub network: Network,
+    /// Cache mounts.
+    pub caches: Vec<CacheMount>,
+    /// Secrets; only ids and places are keyed, never values.
+    pub secrets: Vec<Secret>,
+    /// Killed after so many seconds.
+    pub timeout_seconds: Option<u64>,
+}
+
+/// What a step runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Command {
+    /// A script for `/bin/sh -e`.
+    Shell(String),
+    /// An argument vector, run without a shell.
+    Exec(Vec<String>),
+}
+
+/// Which of the mapped git files a step sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FileView {
+    /// All mapped files.
+    All,
+    /// Those that match one of these patterns, relative to the mapped repository's root (local: the project directory).
+    Matching(Vec<String>),
+}
+
+/// The network a step has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// The builder's default: the user's own network for the native builder.
+    #[default]
+    Default,
+    /// Loopback only.
+    None,
+    /// The host's network; giterminism must allow it.
+    Host,
+}
+
+/// A directory that outlives the step and never enters a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CacheMount {
+    /// Absolute path in the image.
+    pub path: String,
+    /// Names the directory within the project; defaults to the path.
+    pub id: String,
+    /// Who may use it at the same time.
+    pub sharing: Sharing,
+}
+
+/// Who may use a cache mount at the same time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sharing {
+    /// Everybody at once.
+    #[default]
+    Shared,
+    /// Each concurrent user gets a directory of its own.
+    Private,
+    /// One at a time; others wait.
+    Locked,
+}
+
+/// A secret file at `/run/secrets/<id>`, or where `target` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Secret {
+    /// Its id, a plain file name.
+    pub id: String,
+    /// Where the value comes from.
+    pub source: SecretSource,
+}
+
+/// Where a secret's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SecretSource {
+    /// A host file; `~/` is the user's home, a relative path is relative to the project directory.
+    File(String),
+    /// An environment variable of the host.
+    Env(String),
+    /// A value written in the config itself.
+    Value(String),
+}
+
+/// Files from another image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Import {
+    /// From where.
+    pub source: ImportSource,
+    /// Absolute path in the source: a file, or a directory whose content is taken.
+    pub add: String,
+    /// Absolute path in this image.
+    pub to: String,
+    /// Patterns relative to `add`; none means everything.
+    pub include_paths: Vec<String>,
+    /// Patterns relative to `add`.
+    pub exclude_paths: Vec<String>,
+    /// New owner; what is not set keeps the source's.
+    pub owner: Owner,
+    /// When it happens.
+    pub position: ImportPosition,
+}
+
+/// Where an import takes its files from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImportSource {
+    /// An image of this config.
+    Image(ImageName),
+    /// An artifact of this config.
+    Artifact(ImageName),
+    /// A canonical registry reference.
+    External(String),
+}
+
+impl ImportSource {
+    /// The image of this config that is imported from.
+    pub fn image(&self) -> Option<&ImageName> {
+        match self {
+            Self::Image(name) | Self::Artifact(name) => Some(name),
+            Self::External(_) => None,
+        }
+    }
+}
+
+/// When an import happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImportPosition {
+    /// Before packages are installed.
+    BeforeDeps,
+    /// After the deps steps.
+    AfterDeps,
+    /// Before the first build step.
+    BeforeBuild,
+    /// After the last build step.
+    AfterBuild,
+}
+
+/// A mount that every step of an image sees; its content never enters a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mount {
+    /// Absolute path in the image.
+    pub to: String,
+    /// What is mounted there.
+    pub source: MountSource,
+}
+
+/// What a mount brings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MountSource {
+    /// An empty directory, gone after the step.
+    Tmp,
+    /// A directory kept between builds of the project, shared by path.
+    Cache,
+    /// A host path; giterminism must allow it.
+    Host(String),
+}
+
+/// The image-post stage: symlinks, and the image config. `None` and empty maps keep what the base has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Post {
+    /// Target of the links → where they are created.
+    pub symlinks: BTreeMap<String, Symlinks>,
+    /// Added to the base's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Added to the base's environment; `$NAME` and `${NAME}` mean the value before this stage.
+    pub env: BTreeMap<String, String>,
+    /// The entrypoint; `Some([])` clears it.
+    pub entrypoint: Option<Vec<String>>,
+    /// The command; `Some([])` clears it.
+    pub cmd: Option<Vec<String>>,
+    /// The working directory.
+    pub workdir: Option<String>,
+    /// The user.
+    pub user: Option<String>,
+    /// The stop signal.
+    pub stop_signal: Option<String>,
+    /// Volumes, added to the base's.
+    pub volumes: Vec<String>,
+    /// Exposed ports (`8080/tcp`), added to the base's.
+    pub expose: Vec<String>,
+    /// The health check.
+    pub healthcheck: Option<Healthcheck>,
+}
+
+impl Post {
+    /// Whether the stage has nothing to do.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Links to one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Symlinks {
+    /// Absolute paths of the links.
+    pub paths: Vec<String>,
+    /// Owner of the links.
+    pub uid: u32,
+    /// Group of the links.
+    pub gid: u32,
+}
+
+/// A health check as Docker's image config has it; times in nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Healthcheck {
+    /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", text]`.
+    pub test: Vec<String>,
+    /// Time between checks.
+    pub interval: Option<i64>,
+    /// Time for one check.
+    pub timeout: Option<i64>,
+    /// Time before failures count.
+    pub start_period: Option<i64>,
+    /// Time between checks during the start period.
+    pub start_interval: Option<i64>,
+    /// Failures in a row until unhealthy.
+    pub retries: Option<i64>,
+}
+
+/// A test of the finished image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ImageTest {
+    /// Its name, unique in the image.
+    pub name: String,
+    /// Environment of its steps.
+    pub env: BTreeMap<String, String>,
+    /// Commands and what they must print.
+    pub steps: Vec<TestStep>,
+    /// Files that must be as said.
+    pub files: BTreeMap<String, FileCheck>,
+}
+
+/// One command of a test.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TestStep {
+    /// Run by `/bin/sh -e`.
+    pub command: String,
+    /// Given on standard input.
+    pub stdin: Option<String>,
+    /// What standard output must be.
+    pub stdout: TextCheck,
+    /// What standard error must be.
+    pub stderr: TextCheck,
+    /// The exit code it must have.
+    pub exit_code: i32,
+}
+
+/// What a text must be; checks that are not set do not apply.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TextCheck {
+    /// Exactly this.
+    pub equals: Option<String>,
+    /// All of these are somewhere in it.
+    pub contains: Vec<String>,
+    /// It starts so.
+    pub starts_with: Option<String>,
+    /// It ends so.
+    pub ends_with: Option<String>,
+    /// All of these regular expressions match.
+    pub matches: Vec<String>,
+    /// It is empty.
+    pub empty: bool,
+}
+
+/// What a file must be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct FileCheck {
+    /// It must not exist.
+    pub not_exist: bool,
+    /// It is a directory.
+    pub is_dir: Option<bool>,
+    /// Its permission bits.
+    pub permissions: Option<u32>,
+    /// Its target, when it is a link.
+    pub link_target: Option<String>,
+    /// Its content.
+    pub content: TextCheck,
+}

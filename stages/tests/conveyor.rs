@@ -1,0 +1,313 @@
+//! Which stages see which value: every field of a config, changed alone, changes the stages that see it and those after them,
+//! and no other.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use stages::conveyor::{Facts, lay_out};
+use stages::plan::{Plan, PlannedImage};
+use stages::spec::*;
+use stages::{BlobId, Checksum, ObjectId, Platform, StageDigest};
+
+/// A commit in memory: the content of a mapping is its text, narrowed by the patterns that select from it.
+struct Commit {
+    version: &'static str,
+    latest: u8,
+    /// A change that only a step that declares it sees.
+    files: BTreeMap<&'static str, &'static str>,
+}
+
+impl Default for Commit {
+    fn default() -> Self {
+        Self { version: "1", latest: 1, files: BTreeMap::from([("Makefile", "1"), ("src", "1"), ("docs", "1")]) }
+    }
+}
+
+impl Facts for Commit {
+    type Error = Infallible;
+
+    fn tree(&self, _: &GitMapping) -> Result<ObjectId, Infallible> {
+        Ok("a".repeat(40).parse().unwrap())
+    }
+
+    fn checksum(&self, mapping: &GitMapping, files: Option<&[String]>) -> Result<Checksum, Infallible> {
+        let mut text =
+            format!("{:?} {} {:?} {:?}", mapping.source, mapping.add, mapping.include_paths, mapping.exclude_paths);
+        for (name, content) in &self.files {
+            if files.is_none_or(|files| files.iter().any(|file| file == name)) {
+                text += &format!("{name}={content};");
+            }
+        }
+        Ok(blake3::hash(text.as_bytes()).into())
+    }
+
+    fn base_file(&self, path: &str) -> Result<Checksum, Infallible> {
+        Ok(blake3::hash(format!("{path} {}", self.version).as_bytes()).into())
+    }
+
+    fn base_digest(&self, _: &str, _: &Platform) -> Result<BlobId, Infallible> {
+        Ok(BlobId::from_bytes([self.latest; 32]))
+    }
+}
+
+fn step(name: &str, command: &str) -> Step {
+    Step {
+        name: name.to_owned(),
+        command: Command::Shell(command.to_owned()),
+        files: FileView::All,
+        env: BTreeMap::new(),
+        network: Network::Default,
+        caches: Vec::new(),
+        secrets: Vec::new(),
+        timeout_seconds: None,
+    }
+}
+
+fn image(name: &str) -> ImageSpec {
+    ImageSpec {
+        name: name.parse().unwrap(),
+        artifact: false,
+        base: Base::Registry { reference: "docker.io/library/debian:bookworm".to_owned(), latest: false },
+        from_cache_version: None,
+        git: vec![GitMapping {
+            source: GitSource::Local,
+            add: "/".to_owned(),
+            to: "/src".to_owned(),
+            include_paths: Vec::new(),
+            exclude_paths: Vec::new(),
+            owner: Owner::default(),
+        }],
+        packages: Some(Packages::Any(vec!["gcc".to_owned()])),
+        deps: vec![step("1", "make deps")],
+        build: vec![step("compile", "make"), step("install", "make install")],
+        imports: Vec::new(),
+        mounts: Vec::new(),
+        post: Post { workdir: Some("/".to_owned()), ..Post::default() },
+        tests: Vec::new(),
+        publish_tags: Vec::new(),
+    }
+}
+
+fn project(images: Vec<ImageSpec>) -> Project {
+    Project {
+        name: "shop".parse().unwrap(),
+        platforms: vec!["linux/amd64".parse().unwrap()],
+        cache_version: String::new(),
+        images,
+    }
+}
+
+fn plan(project: &Project, commit: &Commit) -> Plan {
+    lay_out(project, "b".repeat(40).parse().unwrap(), commit).unwrap()
+}
+
+fn digests(image: &PlannedImage) -> BTreeMap<String, StageDigest> {
+    image.stages.iter().map(|stage| (stage.slot.name().to_owned(), stage.digest)).collect()
+}
+
+/// The slots whose digests differ between the sample and a changed sample.
+fn changed(change: impl Fn(&mut ImageSpec)) -> Vec<String> {
+    let before = plan(&project(vec![image("app")]), &Commit::default());
+    let mut spec = image("app");
+    change(&mut spec);
+    differing(&before, &plan(&project(vec![spec]), &Commit::default()))
+}
+
+fn differing(before: &Plan, after: &Plan) -> Vec<String> {
+    let (before, after) = (digests(&before.images[0]), digests(&after.images[0]));
+    after.into_iter().filter(|(slot, digest)| before.get(slot) != Some(digest)).map(|(slot, _)| slot).collect()
+}
+
+const ALL: &[&str] = &["build/compile", "build/install", "deps/1", "deps/git", "deps/packages", "from", "image-post"];
+
+#[test]
+fn a_change_reaches_the_stages_that_see_it_and_what_follows() {
+    type Change = fn(&mut ImageSpec);
+    let cases: &[(&str, Change, &[&str])] = &[
+        ("from", |spec| spec.base = Base::Scratch, ALL),
+        ("fromCacheVersion", |spec| spec.from_cache_version = Some(String::new()), ALL),
+        (
+            "packages",
+            |spec| spec.packages = Some(Packages::Any(vec!["g++".to_owned()])),
+            &["build/compile", "build/install", "deps/1", "deps/git", "deps/packages", "image-post"],
+        ),
+        (
+            "git.to",
+            |spec| spec.git[0].to = "/other".to_owned(),
+            &["build/compile", "build/install", "deps/1", "deps/git", "image-post"],
+        ),
+        (
+            "git.owner",
+            |spec| spec.git[0].owner.user = Some("1000".to_owned()),
+            &["build/compile", "build/install", "deps/1", "deps/git", "image-post"],
+        ),
+        (
+            "deps.run",
+            |spec| spec.deps[0].command = Command::Shell("true".to_owned()),
+            &["build/compile", "build/install", "deps/1", "image-post"],
+        ),
+        (
+            "command",
+            |spec| spec.build[0].command = Command::Shell("make all".to_owned()),
+            &["build/compile", "build/install", "image-post"],
+        ),
+        (
+            "argv instead of the same script",
+            |spec| spec.build[1].command = Command::Exec(vec!["make install".to_owned()]),
+            &["build/install", "image-post"],
+        ),
+        (
+            "step env",
+            |spec| _ = spec.build[1].env.insert("A".to_owned(), "1".to_owned()),
+            &["build/install", "image-post"],
+        ),
+        ("step network", |spec| spec.build[1].network = Network::None, &["build/install", "image-post"]),
+        (
+            "step files",
+            |spec| spec.build[1].files = FileView::Matching(vec!["src".to_owned()]),
+            &["build/install", "image-post"],
+        ),
+        (
+            "cache",
+            |spec| {
+                spec.build[1].caches =
+                    vec![CacheMount { path: "/c".to_owned(), id: "c".to_owned(), sharing: Sharing::Shared }];
+            },
+            &["build/install", "image-post"],
+        ),
+        (
+            "mounts reach all steps",
+            |spec| spec.mounts = vec![Mount { to: "/m".to_owned(), source: MountSource::Tmp }],
+            &["build/compile", "build/install", "deps/1", "deps/git", "deps/packages", "image-post"],
+        ),
+        ("post.labels", |spec| _ = spec.post.labels.insert("a".to_owned(), "b".to_owned()), &["image-post"]),
+        ("post.cmd cleared", |spec| spec.post.cmd = Some(Vec::new()), &["image-post"]),
+        ("post.healthcheck", |spec| spec.post.healthcheck = Some(Healthcheck::default()), &["image-post"]),
+        ("timeout", |spec| spec.build[0].timeout_seconds = Some(1), &[]),
+        ("tags", |spec| spec.publish_tags = vec!["v1".to_owned()], &[]),
+        ("tests", |spec| spec.tests = vec![ImageTest::default()], &[]),
+        ("the image's own name", |spec| spec.name = "other".parse().unwrap(), &[]),
+    ];
+    for (what, change, expected) in cases {
+        assert_eq!(changed(change), *expected, "{what}");
+    }
+}
+
+#[test]
+fn secrets_are_keyed_by_their_ids_only() {
+    let with = |source: SecretSource| {
+        let mut spec = image("app");
+        spec.build[0].secrets = vec![Secret { id: "npmrc".to_owned(), source }];
+        plan(&project(vec![spec]), &Commit::default())
+    };
+    let one = with(SecretSource::Env("A".to_owned()));
+    assert!(differing(&one, &with(SecretSource::File("/b".to_owned()))).is_empty());
+    assert!(!differing(&plan(&project(vec![image("app")]), &Commit::default()), &one).is_empty());
+}
+
+#[test]
+fn host_paths_of_mounts_are_not_keyed() {
+    let with = |path: &str| {
+        let mut spec = image("app");
+        spec.mounts = vec![Mount { to: "/m".to_owned(), source: MountSource::Host(path.to_owned()) }];
+        plan(&project(vec![spec]), &Commit::default())
+    };
+    assert!(differing(&with("/a"), &with("/b")).is_empty());
+}
+
+#[test]
+fn a_step_is_keyed_by_the_files_it_declares() {
+    let mut spec = image("app");
+    spec.deps[0].files = FileView::Matching(vec!["Makefile".to_owned()]);
+    spec.build[0].files = FileView::Matching(vec!["src".to_owned()]);
+    spec.build[1].files = FileView::Matching(Vec::new());
+    let project = project(vec![spec]);
+    let change = |name: &'static str| {
+        let mut commit = Commit::default();
+        commit.files.insert(name, "2");
+        differing(&plan(&project, &Commit::default()), &plan(&project, &commit))
+    };
+    assert_eq!(change("docs"), ["deps/git", "image-post"]);
+    assert_eq!(change("src"), ["build/compile", "build/install", "deps/git", "image-post"]);
+    assert_eq!(change("Makefile"), ["build/compile", "build/install", "deps/1", "deps/git", "image-post"]);
+}
+
+#[test]
+fn from_latest_adds_the_registry_digest() {
+    let mut spec = image("app");
+    spec.base = Base::Registry { reference: "docker.io/library/debian:bookworm".to_owned(), latest: true };
+    let project = project(vec![spec]);
+    let other = Commit { latest: 2, ..Commit::default() };
+    assert_eq!(differing(&plan(&project, &Commit::default()), &plan(&project, &other)), ALL);
+}
+
+#[test]
+fn a_base_file_is_keyed_by_its_content() {
+    let mut spec = image("app");
+    spec.base = Base::File { format: BaseFormat::Rootfs, path: "base.tar".to_owned() };
+    let project = project(vec![spec]);
+    let other = Commit { version: "2", ..Commit::default() };
+    assert_eq!(differing(&plan(&project, &Commit::default()), &plan(&project, &other)), ALL);
+}
+
+#[test]
+fn images_stand_on_each_other_and_come_in_order() {
+    let mut consumer = image("a-consumer");
+    consumer.base = Base::Artifact { name: "toolchain".parse().unwrap() };
+    consumer.imports = vec![Import {
+        source: ImportSource::Image("assets".parse().unwrap()),
+        add: "/dist".to_owned(),
+        to: "/srv".to_owned(),
+        include_paths: Vec::new(),
+        exclude_paths: Vec::new(),
+        owner: Owner::default(),
+        position: ImportPosition::BeforeBuild,
+    }];
+    let mut toolchain = image("toolchain");
+    toolchain.artifact = true;
+    let before = project(vec![consumer, toolchain, image("assets")]);
+    let planned = plan(&before, &Commit::default());
+    let names: Vec<_> = planned.images.iter().map(|image| image.name.as_str()).collect();
+    assert_eq!(names, ["toolchain", "assets", "a-consumer"]);
+
+    let mut after = before.clone();
+    after.images[2].post.workdir = Some("/other".to_owned());
+    let changed: Vec<_> = digests(&plan(&after, &Commit::default()).images[2])
+        .into_iter()
+        .filter(|(slot, digest)| digests(&planned.images[2]).get(slot) != Some(digest))
+        .map(|(slot, _)| slot)
+        .collect();
+    assert_eq!(changed, ["build/compile", "build/install", "deps/imports-before-build", "image-post"]);
+}
+
+#[test]
+fn absent_stages_hand_their_parents_digest_on() {
+    let mut bare = image("bare");
+    (bare.git, bare.packages, bare.deps, bare.build) = (Vec::new(), None, Vec::new(), Vec::new());
+    bare.post = Post::default();
+    let planned = plan(&project(vec![bare]), &Commit::default());
+    assert_eq!(planned.images[0].stages.len(), 1);
+    assert_eq!(planned.images[0].digest(), planned.images[0].stages[0].digest);
+}
+
+/// Golden digests: they change only with `stages::digest::FORMAT_VERSION`.
+#[test]
+fn golden_plan() {
+    let planned = plan(&project(vec![image("app")]), &Commit::default());
+    let short: Vec<String> =
+        planned.images[0].stages.iter().map(|stage| format!("{} {}", stage.slot, stage.digest.short())).collect();
+    assert_eq!(
+        short,
+        [
+            "from c5bac0712b3a",
+            "deps/packages 7c8c55f0f70c",
+            "deps/git 10d038abf508",
+            "deps/1 e4f1a5368863",
+            "build/compile 68f3ad8b2306",
+            "build/install 89cc69310499",
+            "image-post ff38df734289",
+        ]
+    );
+}

@@ -1,0 +1,84 @@
+//! Debian's `docker-registry` on a free loopback port.
+
+use fs_err as fs;
+
+use super::daemon::Daemon;
+use super::run::find;
+use super::{Missing, wait_until};
+
+/// A registry with storage of its own; stopped when dropped.
+pub(crate) struct Registry {
+    daemon: Daemon,
+    address: String,
+}
+
+/// One line of the access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) status: u16,
+}
+
+impl Registry {
+    pub(crate) fn start() -> Result<Self, Missing> {
+        let program = find("docker-registry")?;
+        let directory = Daemon::directory("registry");
+        let configuration = directory.join("config.yml");
+        let storage = directory.join("data");
+        fs::write(&configuration, CONFIGURATION.replace("STORAGE", storage.to_str().unwrap())).unwrap();
+        let daemon = Daemon::start(directory, &program, &["serve", configuration.to_str().unwrap()]);
+        let mut address = None;
+        wait_until("the registry to listen", || {
+            address = listening(&daemon.log());
+            address.is_some()
+        });
+        Ok(Self { daemon, address: address.expect("just waited for") })
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The requests answered so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.daemon.stdout().lines().filter_map(parse).collect()
+    }
+}
+
+const CONFIGURATION: &str = "version: 0.1
+log: {level: info, accesslog: {disabled: false}}
+storage: {filesystem: {rootdirectory: STORAGE}, delete: {enabled: true}}
+http: {addr: '127.0.0.1:0'}
+";
+
+fn listening(log: &str) -> Option<String> {
+    let (_, rest) = log.split_once("listening on ")?;
+    let (address, _) = rest.split_once('"')?;
+    Some(address.to_owned())
+}
+
+/// `127.0.0.1 - - [time] "GET /v2/ HTTP/1.1" 200 2 "" "agent"`
+fn parse(line: &str) -> Option<Request> {
+    let mut quoted = line.splitn(3, '"').skip(1);
+    let mut request = quoted.next()?.split(' ');
+    let status = quoted.next()?.split_whitespace().next()?.parse().ok()?;
+    Some(Request { method: request.next()?.to_owned(), path: request.next()?.to_owned(), status })
+}
+
+#[test]
+fn the_registry_answers_and_logs_requests() {
+    use std::io::{Read, Write};
+
+    let registry = need!(Registry::start());
+    let mut connection = std::net::TcpStream::connect(registry.address()).unwrap();
+    let request = format!("GET /v2/none/manifests/1 HTTP/1.0\r\nHost: {}\r\n\r\n", registry.address());
+    connection.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("MANIFEST_UNKNOWN"), "{answer}");
+    wait_until("the request in the access log", || !registry.requests().is_empty());
+    let expected = Request { method: "GET".into(), path: "/v2/none/manifests/1".into(), status: 404 };
+    assert_eq!(registry.requests(), [expected]);
+}

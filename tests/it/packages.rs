@@ -1,0 +1,60 @@
+//! Packages through the base's own package manager.
+
+use fs_err as fs;
+
+use crate::env::{Registry, RootlessUser, TestEnv, debian_rootfs, push_rootfs};
+
+const CONFIG: &str = "image: app
+from: BASE
+deps: {packages: [hello]}
+build: {steps: [{name: run, command: hello > /said}]}
+";
+
+fn debian(env: &TestEnv) -> Result<Registry, crate::env::Missing> {
+    let rootfs = fs::read(debian_rootfs()?).unwrap();
+    let registry = Registry::start()?;
+    let reference = push_rootfs(&registry, "debian:it", &rootfs)?;
+    env.project().config(&CONFIG.replace("BASE", &reference)).commit("start");
+    Ok(registry)
+}
+
+#[test]
+fn apt_installs_packages_and_leaves_no_lists() {
+    let env = TestEnv::new();
+    let _registry = need!(debian(&env));
+    let (report, image) = env.image("app");
+    assert!(report.built().iter().any(|stage| stage.contains("packages")), "{:?}", report.built());
+    let tree = need!(image.tree());
+    assert_eq!(tree["/said"].size, 14, "Hello, world!");
+    let rubbish = |path: &&String| {
+        path.starts_with("/var/lib/apt/lists/deb") || path.starts_with("/var/cache/apt/archives/hello")
+    };
+    assert_eq!(tree.keys().find(rubbish), None);
+    env.project().replace("stager.yaml", "hello > /said", "hello -t > /said").commit("step");
+    let built = env.build(&[]).built();
+    assert!(
+        built.contains(&"app/build/run".to_owned()) && !built.contains(&"app/deps/packages".to_owned()),
+        "{built:?}"
+    );
+}
+
+#[test]
+fn apt_works_with_a_single_id() {
+    let user = need!(RootlessUser::single());
+    let env = TestEnv::of_user(&user);
+    let _registry = need!(debian(&env));
+    let (_, image) = env.image("app");
+    assert_eq!(need!(image.tree())["/said"].size, 14);
+}
+
+#[test]
+fn a_package_that_does_not_exist_and_a_base_without_manager_are_named() {
+    let env = TestEnv::new();
+    env.project().busybox().config(&CONFIG.replace("BASE", "rootfs:base.tar")).commit("busybox");
+    let output = env.stager(["build"]);
+    assert_ne!(output.code, 0);
+    output.says(&["app", "apt", "apk", "dnf"]);
+    let _registry = need!(debian(&env));
+    env.project().replace("stager.yaml", "[hello]", "{apt: [no-such-package-at-all]}").commit("none");
+    env.stager(["build"]).ends_with(1).says(&["no-such-package-at-all"]);
+}
