@@ -20,6 +20,7 @@
 
 mod blob;
 mod compress;
+mod content;
 mod copy;
 mod decompress;
 mod error;
@@ -40,6 +41,7 @@ mod writer;
 
 pub use blob::{BlobSummary, write_blob};
 pub use compress::{COMPRESSION_VERSION, Compression};
+pub use content::{CONTENT_VERSION, ContentOptions, content_id};
 pub use decompress::Decompressor;
 pub use error::{Error, Result};
 pub use merged::{Descend, Entry, MergedTree};

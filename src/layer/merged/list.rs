@@ -72,9 +72,8 @@ impl MergedTree {
     pub(super) fn list(&self, directory: &Directory) -> Result<Vec<Found>> {
         let mut slots: BTreeMap<OsString, Slot> = BTreeMap::new();
         for (index, &layer) in directory.layers.iter().enumerate() {
-            let opened =
-                open_readable_beneath(self.root(layer)?, &directory.path, OFlags::RDONLY | OFlags::DIRECTORY)
-                    .map_err(Error::io("open", &directory.path))?;
+            let opened = open_readable_beneath(self.root(layer)?, &directory.path, OFlags::RDONLY | OFlags::DIRECTORY)
+                .map_err(Error::io("open", &directory.path))?;
             let names = list_names(opened.as_fd()).map_err(Error::io("list", &directory.path))?;
             let last = index + 1 == directory.layers.len();
             for name in names {

@@ -7,8 +7,8 @@ mod list;
 mod resolve;
 mod tree;
 
-pub use tree::{Entry, MergedTree};
 pub use list::Descend;
+pub use tree::{Entry, MergedTree};
 
 #[cfg(test)]
 mod tests;

@@ -31,7 +31,16 @@ fn the_union_is_what_overlayfs_shows() {
     top.directory("file").file("file/top", "");
     let tree = merged(&[&top, &middle, &bottom]);
     let expected = [
-        "a 0", "a/deep 2", "a/deep/x 2", "a/mid 1", "back 0", "back/new 0", "file 0", "file/top 0", "kept 2", "o 0",
+        "a 0",
+        "a/deep 2",
+        "a/deep/x 2",
+        "a/mid 1",
+        "back 0",
+        "back/new 0",
+        "file 0",
+        "file/top 0",
+        "kept 2",
+        "o 0",
         "o/mid 1",
     ];
     assert_eq!(paths(&tree), expected);

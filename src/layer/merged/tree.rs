@@ -10,9 +10,7 @@ use rustix::io::Errno;
 
 use crate::layer::error::{Error, Result};
 use crate::layer::handle::{Subject, is_whiteout, open_beneath, open_readable_beneath, open_root};
-use crate::layer::metadata::{
-    Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, parse_owner_record,
-};
+use crate::layer::metadata::{Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, parse_owner_record};
 use crate::layer::node::{FileKind, Identity, identity_of, kind_of, mtime_of, read_attributes};
 use crate::layer::path::{bytes, clean, components};
 
@@ -123,13 +121,7 @@ impl MergedTree {
         let handle = self.handle(entry)?;
         let attributes = read_attributes(&Subject::Handle(handle.as_fd()))
             .map_err(Error::io("read the attributes of", &entry.path))?;
-        Ok(Metadata {
-            mode: entry.mode,
-            uid: entry.uid,
-            gid: entry.gid,
-            mtime: entry.mtime,
-            xattrs: attributes.layer,
-        })
+        Ok(Metadata { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime, xattrs: attributes.layer })
     }
 
     /// A handle that names a file without opening it.

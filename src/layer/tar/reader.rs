@@ -159,14 +159,7 @@ impl<R: Read> TarReader<R> {
         Ok(Entry { path, kind, metadata })
     }
 
-    fn kind(
-        &mut self,
-        block: &Block,
-        records: &Records,
-        path: &[u8],
-        link: Vec<u8>,
-        size: u64,
-    ) -> Result<EntryKind> {
+    fn kind(&mut self, block: &Block, records: &Records, path: &[u8], link: Vec<u8>, size: u64) -> Result<EntryKind> {
         let device = |kind| -> Result<EntryKind> {
             let number = |range| {
                 let number = self.unsigned(block, range, "a device number that is no number")?;
@@ -276,10 +269,8 @@ impl<R: Read> TarReader<R> {
             }
         };
         let mode = self.unsigned(block, field::MODE, "a mode that is no number")?;
-        let xattrs: Xattrs = records
-            .iter()
-            .filter_map(|(key, value)| Some((pax::xattr_name(key)?, value.clone())))
-            .collect();
+        let xattrs: Xattrs =
+            records.iter().filter_map(|(key, value)| Some((pax::xattr_name(key)?, value.clone()))).collect();
         Ok(Metadata {
             mode: (mode & 0o7777) as u32,
             uid: id(b"uid", field::UID)?,

@@ -101,9 +101,7 @@ pub(super) fn apply(
 ) -> Result<()> {
     set_owner(target, path, metadata, ownership)?;
     set_xattrs(target, path, metadata, skipped)?;
-    target
-        .chmod(Mode::from_raw_mode(metadata.mode & 0o7777))
-        .map_err(Error::io("set the permissions of", path))?;
+    target.chmod(Mode::from_raw_mode(metadata.mode & 0o7777)).map_err(Error::io("set the permissions of", path))?;
     target.set_mtime(metadata.mtime).map_err(Error::io("set the time of", path))
 }
 

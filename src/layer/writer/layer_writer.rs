@@ -101,12 +101,15 @@ impl LayerWriter {
     }
 
     /// Makes a further name of a file of this layer, or of a layer below, which is copied up. The metadata is the
-    /// file's.
+    /// file's. The target is a path in the image, `..` included, as a process whose root it is would read it.
     pub fn hard_link(&mut self, path: &Path, target: &Path) -> Result<()> {
         let path = clean(bytes(path))?;
         let missing = || Error::HardLinkTarget { path: path.clone(), target: target.to_owned() };
-        let wanted = clean(bytes(target))?;
-        let Some((parent, name)) = split(&wanted) else { return Err(missing()) };
+        let Some((parent, name)) =
+            split(target).filter(|(_, name)| !matches!(bytes(name.as_ref()), b"" | b"." | b".."))
+        else {
+            return Err(missing());
+        };
         let found = match self.places.view.canonical_directory(parent) {
             Err(Error::NotADirectory { .. }) => None,
             canonical => self.places.view.lookup(canonical?.path.join(name))?,
@@ -124,9 +127,9 @@ impl LayerWriter {
         if place.path == entry.path {
             return Ok(());
         }
-        let linked = self.places.create(&place, |directory, new| {
-            fs::linkat(&source.directory, name, directory, new, AtFlags::empty())
-        })?;
+        let linked = self
+            .places
+            .create(&place, |directory, new| fs::linkat(&source.directory, name, directory, new, AtFlags::empty()))?;
         match linked {
             Err(Errno::NOENT) => Err(missing()),
             linked => linked.map_err(Error::io("create", &place.path)),
@@ -153,11 +156,7 @@ impl LayerWriter {
 
     /// Makes a named pipe.
     pub fn fifo(&mut self, path: &Path, metadata: &Metadata) -> Result<()> {
-        if self.node(path, FileType::Fifo, 0, metadata)? {
-            Ok(())
-        } else {
-            Err(Error::io("create", path)(Errno::PERM))
-        }
+        if self.node(path, FileType::Fifo, 0, metadata)? { Ok(()) } else { Err(Error::io("create", path)(Errno::PERM)) }
     }
 
     /// Deletes `path` of the layers below, whatever this layer has there.
@@ -268,8 +267,7 @@ impl LayerWriter {
             made => made.map_err(Error::io("create", &place.path))?,
         }
         let name = Path::new(OsStr::from_bytes(place.name.to_bytes()));
-        let handle =
-            open_beneath(place.directory(), name, OFlags::PATH).map_err(Error::io("open", &place.path))?;
+        let handle = open_beneath(place.directory(), name, OFlags::PATH).map_err(Error::io("open", &place.path))?;
         self.apply(&Target::Handle(handle.as_fd()), &place.path, metadata)?;
         Ok(true)
     }

@@ -56,10 +56,8 @@ impl Places {
                 mark_opaque(std::os::fd::AsFd::as_fd(&directory.directory), &path)
             }
             Ok(_) => Ok(()),
-            Err(Errno::NOENT) => {
-                fs::mknodat(&parent.directory, name, FileType::CharacterDevice, Mode::empty(), 0)
-                    .map_err(Error::io("delete", &path))
-            }
+            Err(Errno::NOENT) => fs::mknodat(&parent.directory, name, FileType::CharacterDevice, Mode::empty(), 0)
+                .map_err(Error::io("delete", &path)),
             Err(errno) => Err(Error::io("delete", &path)(errno)),
         }
     }

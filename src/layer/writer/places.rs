@@ -250,9 +250,7 @@ fn implicit_metadata() -> Metadata {
 }
 
 pub(super) fn mark_opaque(directory: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    Subject::Open(directory)
-        .set_xattr(OPAQUE_XATTR.as_bytes(), b"y")
-        .map_err(Error::io("mark as opaque", path))
+    Subject::Open(directory).set_xattr(OPAQUE_XATTR.as_bytes(), b"y").map_err(Error::io("mark as opaque", path))
 }
 
 fn c_name(name: &OsStr) -> Result<CString> {
@@ -269,9 +267,8 @@ fn open_directory(parent: &Parent, name: &OsStr, path: &Path) -> Result<Option<O
 
 /// Removes a directory of the new layer and all in it, following nothing, whatever its depth.
 fn remove_tree(parent: BorrowedFd<'_>, name: &std::ffi::CStr) -> rustix::io::Result<()> {
-    let open = |parent: BorrowedFd<'_>, name: &std::ffi::CStr| {
-        open_readable(parent, name, OFlags::RDONLY | OFlags::DIRECTORY)
-    };
+    let open =
+        |parent: BorrowedFd<'_>, name: &std::ffi::CStr| open_readable(parent, name, OFlags::RDONLY | OFlags::DIRECTORY);
     let top = open(parent, name)?;
     let mut stack = vec![(list_names(top.as_fd())?, top, name.to_owned())];
     while let Some((names, directory, _)) = stack.last_mut() {
