@@ -168,3 +168,37 @@ pub(super) fn is_root() -> bool {
     }
     root
 }
+
+/// An entry of an archive that says what it likes: type flag, path, link, content.
+pub(super) type Raw<'a> = (u8, &'a str, &'a str, &'a [u8]);
+
+/// An archive made by hand; every entry has mode 0644 (directories 0755), owner 0:0 and time 5.
+pub(super) fn raw_archive(entries: &[Raw<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (flag, path, link, content) in entries {
+        out.extend_from_slice(&raw_header(*flag, path.as_bytes(), link.as_bytes(), content.len() as u64));
+        out.extend_from_slice(content);
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.resize(out.len() + 1024, 0);
+    out
+}
+
+pub(super) fn raw_header(flag: u8, path: &[u8], link: &[u8], size: u64) -> [u8; 512] {
+    let mut block = [0; 512];
+    block[..path.len()].copy_from_slice(path);
+    block[157..157 + link.len()].copy_from_slice(link);
+    let mode = if flag == b'5' { 0o755 } else { 0o644 };
+    for (range, value) in [(100..108, mode), (108..116, 0), (116..124, 0), (124..136, size), (136..148, 5)] {
+        super::tar::numbers::write_octal(&mut block[range], value);
+    }
+    block[156] = flag;
+    block[257..265].copy_from_slice(b"ustar\x0000");
+    fix_checksum(&mut block);
+    block
+}
+
+pub(super) fn fix_checksum(block: &mut [u8; 512]) {
+    let (sum, _) = super::tar::header::checksums(block);
+    super::tar::numbers::write_octal(&mut block[148..155], sum);
+}

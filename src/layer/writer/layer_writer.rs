@@ -101,12 +101,15 @@ impl LayerWriter {
     }
 
     /// Makes a further name of a file of this layer, or of a layer below, which is copied up. The metadata is the
-    /// file's.
+    /// file's. The target is a path in the image, `..` included, as a process whose root it is would read it.
     pub fn hard_link(&mut self, path: &Path, target: &Path) -> Result<()> {
         let path = clean(bytes(path))?;
         let missing = || Error::HardLinkTarget { path: path.clone(), target: target.to_owned() };
-        let wanted = clean(bytes(target))?;
-        let Some((parent, name)) = split(&wanted) else { return Err(missing()) };
+        let Some((parent, name)) =
+            split(target).filter(|(_, name)| !matches!(bytes(name.as_ref()), b"" | b"." | b".."))
+        else {
+            return Err(missing());
+        };
         let found = match self.places.view.canonical_directory(parent) {
             Err(Error::NotADirectory { .. }) => None,
             canonical => self.places.view.lookup(canonical?.path.join(name))?,
