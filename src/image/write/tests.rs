@@ -135,12 +135,18 @@ fn what_is_written_reads_back_and_is_the_same_each_time() {
 fn golden_archives() {
     let mut bytes = Vec::new();
     docker_archive_to(&mut bytes, &[docker_image(&["app:v1"], &hello())], EPOCH).unwrap();
-    assert_eq!(digest_of(&bytes).to_string(), "sha256:6f855700c68c86c53ed1ff974e1f7be9347d558ce7c63cbd5a8d7fc8941b22a3");
+    assert_eq!(
+        digest_of(&bytes).to_string(),
+        "sha256:6f855700c68c86c53ed1ff974e1f7be9347d558ce7c63cbd5a8d7fc8941b22a3"
+    );
     let work = tempfile::tempdir().unwrap();
     let path = work.path().join("a.tar");
     write_oci_archive(&path, &[oci_image(Some("v1"), "linux/amd64", &[])], EPOCH).unwrap();
     let bytes = fs_err::read(&path).unwrap();
-    assert_eq!(digest_of(&bytes).to_string(), "sha256:60ff7cf086c3092f8b816d217868fa6062533dc2860cd387bddc8175dca9ac9b");
+    assert_eq!(
+        digest_of(&bytes).to_string(),
+        "sha256:60ff7cf086c3092f8b816d217868fa6062533dc2860cd387bddc8175dca9ac9b"
+    );
 }
 
 #[test]
