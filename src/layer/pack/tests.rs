@@ -117,7 +117,7 @@ fn trees_deeper_than_the_open_file_limit_are_packed() {
     let mut parent = crate::layer::handle::open_root(&tree.root()).unwrap();
     for _ in 0..2_000 {
         rustix::fs::mkdirat(&parent, "d", rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
-        parent = rustix::fs::openat(&parent, "d", crate::layer::handle::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+        parent = rustix::fs::openat(&parent, "d", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
     }
     tree.file("e", "after");
     let mut out = Vec::new();

@@ -259,15 +259,10 @@ impl<R: Read> TarReader<R> {
             u32::try_from(id).map_err(|_| self.invalid("an owner that is too large"))
         };
         let mtime = match records.get(&b"mtime"[..]) {
-            Some(time) => {
-                let time = pax::read_time(time).ok_or_else(|| self.invalid("a time that is no number"))?;
-                Mtime { seconds: time.0, nanoseconds: time.1 }
-            }
-            None => {
-                let seconds = numbers::read(&block[field::MTIME]);
-                Mtime::from_seconds(seconds.ok_or_else(|| self.invalid("a time that is no number"))?)
-            }
+            Some(time) => pax::read_time(time),
+            None => numbers::read(&block[field::MTIME]).map(|seconds| (seconds, 0)),
         };
+        let (seconds, nanoseconds) = mtime.ok_or_else(|| self.invalid("a time that is no number"))?;
         let mode = self.unsigned(block, field::MODE, "a mode that is no number")?;
         let xattrs: Xattrs =
             records.iter().filter_map(|(key, value)| Some((pax::xattr_name(key)?, value.clone()))).collect();
@@ -275,7 +270,7 @@ impl<R: Read> TarReader<R> {
             mode: (mode & 0o7777) as u32,
             uid: id(b"uid", field::UID)?,
             gid: id(b"gid", field::GID)?,
-            mtime,
+            mtime: Mtime { seconds, nanoseconds },
             xattrs,
         })
     }
