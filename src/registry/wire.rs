@@ -188,6 +188,9 @@ impl Wire {
 
     fn build(&self, kind: Kind) -> Result<Agent, Failure> {
         let timeouts = &self.settings.timeouts;
+        if !self.settings.user_agent.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+            return Err(Failure::Settings("the user agent holds characters that HTTP can't carry".to_owned()));
+        }
         let silence = if kind.commit { timeouts.commit } else { timeouts.idle };
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -419,5 +422,40 @@ pub(super) fn read_bounded(
         if Instant::now() >= deadline {
             return Err(Failure::Timeout("send the whole answer"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Reply, Scripted, quick_settings};
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_refused_where_only_public_ones_will_do() {
+        let server = Scripted::start(|_| Reply::new(200));
+        let wire = Wire::new(quick_settings());
+        let url = Url::parse(&format!("http://localhost:{}/", server.port)).unwrap();
+        let kind = Kind { verify: true, commit: false, public_only: false, direct: false };
+        let send = |kind| wire.send(kind, &Method::GET, &url, &HeaderMap::new(), Body::None);
+        assert!(matches!(send(Kind { public_only: true, ..kind }), Err(Failure::PrivateAddress)));
+        assert!(server.lines().is_empty() && !wire.is_known_private("localhost"));
+        assert_eq!(send(kind).unwrap().status(), 200);
+        assert!(wire.is_known_private("LOCALHOST"));
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_are_errors() {
+        let url = Url::parse("https://registry.example.com/").unwrap();
+        let kind = Kind { verify: false, commit: false, public_only: false, direct: false };
+        let proxy = |url: &str| super::super::Proxy { url: url.to_owned(), no_proxy: "a, b".to_owned() };
+        for settings in [
+            Settings { user_agent: "a\nb".to_owned(), ..quick_settings() },
+            Settings { proxy: Some(proxy("socks5://h:1")), ..quick_settings() },
+            Settings { proxy: Some(proxy("http://")), ..quick_settings() },
+        ] {
+            let sent = Wire::new(settings).send(kind, &Method::GET, &url, &HeaderMap::new(), Body::None);
+            assert!(matches!(sent, Err(Failure::Settings(_))));
+        }
+        assert!(!format!("{:?}", proxy("http://user:hush@h:1")).contains("hush"));
     }
 }
