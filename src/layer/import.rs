@@ -23,8 +23,10 @@ pub struct ImportSpec<'a> {
     /// empty path, a single file by its name. A directory that is not taken is still made, as the source has it, when
     /// something in it is.
     pub filter: &'a dyn Fn(&Path) -> bool,
-    /// The owner of everything imported; that of the source by default.
-    pub owner: Option<(u32, u32)>,
+    /// The user of everything imported; that of the source by default.
+    pub uid: Option<u32>,
+    /// The group of everything imported; that of the source by default.
+    pub gid: Option<u32>,
 }
 
 /// How an import is made.
@@ -209,7 +211,7 @@ impl Selection<'_> {
     }
 
     fn owner_of(&self, entry: &Entry) -> (u32, u32) {
-        self.spec.owner.unwrap_or((entry.uid, entry.gid))
+        (self.spec.uid.unwrap_or(entry.uid), self.spec.gid.unwrap_or(entry.gid))
     }
 
     /// Makes a file by sharing its inode, if nothing of it changes.

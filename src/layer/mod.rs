@@ -50,7 +50,7 @@ pub use import::{ImportOptions, ImportSpec, ImportStats, Importer, import_tree};
 pub use merged::{Descend, Entry, MergedTree};
 pub use metadata::{Clamp, Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, Xattrs};
 pub use node::{Device, DeviceKind, FileKind};
-pub use pack::{LayerStats, PackOptions, pack};
+pub use pack::{LayerStats, PackOptions, pack, pack_without};
 pub use rootfs::pack_merged;
 pub use sha256::{HashingReader, HashingWriter, Sha256};
 pub use tar::reader::Limits;

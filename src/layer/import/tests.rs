@@ -10,7 +10,7 @@ fn all(_: &Path) -> bool {
 }
 
 fn spec<'a>(add: &'a str, to: &'a str) -> ImportSpec<'a> {
-    ImportSpec { add: Path::new(add), to: Path::new(to), filter: &all, owner: None }
+    ImportSpec { add: Path::new(add), to: Path::new(to), filter: &all, uid: None, gid: None }
 }
 
 fn import(source: &[&Tree], spec: &ImportSpec<'_>, lowers: &[&Tree], options: ImportOptions) -> Result<Tree> {
@@ -122,7 +122,7 @@ fn owners_are_replaced_on_copies_only() {
         return;
     }
     let source = source();
-    let spec = ImportSpec { owner: Some((1000, 1001)), ..spec("app/bin", "bin") };
+    let spec = ImportSpec { uid: Some(1000), gid: Some(1001), ..spec("app/bin", "bin") };
     let into = import(&[&source], &spec, &[], OPTIONS).unwrap();
     assert_eq!(
         listing(&into.root()),
@@ -183,7 +183,7 @@ fn recorded_owners_travel() {
     let tree = MergedTree::new(vec![source.root()], Ownership::Recorded).unwrap();
     for (owner, expected) in [(None, (7, 8)), (Some((9, 9)), (9, 9)), (Some((0, 0)), (0, 0))] {
         let into = Tree::new();
-        let spec = ImportSpec { owner, ..spec("d", "d") };
+        let spec = ImportSpec { uid: owner.map(|(uid, _)| uid), gid: owner.map(|(_, gid)| gid), ..spec("d", "d") };
         import_tree(&tree, &spec, &[], &into.root(), &recorded).unwrap();
         let entry = MergedTree::new(vec![into.root()], Ownership::Recorded).unwrap().lookup("d/f").unwrap().unwrap();
         assert_eq!((entry.uid, entry.gid), expected);
