@@ -22,9 +22,6 @@ use super::settings::Settings;
 /// How often the watcher looks at the cancel flag.
 const WATCH: Duration = Duration::from_millis(100);
 
-/// From this length on a body waits for the server's consent, so that a refusal costs no bytes.
-const ASK_FIRST: u64 = 1 << 20;
-
 /// Which agent serves a request: agents differ in what can't be changed from request to request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kind {
@@ -43,7 +40,12 @@ pub(super) struct Kind {
 pub(super) enum Body<'a> {
     None,
     Bytes(&'a [u8]),
-    Stream { length: u64, open: &'a OpenStream<'a> },
+    Stream {
+        length: u64,
+        /// Wait for the server's consent before sending, so that a refusal is heard and costs no bytes.
+        ask_first: bool,
+        open: &'a OpenStream<'a>,
+    },
 }
 
 pub(super) type OpenStream<'a> = dyn Fn() -> io::Result<Box<dyn Read>> + 'a;
@@ -156,9 +158,9 @@ impl Wire {
                 self.counters.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 run(&agent, request, bytes)
             }
-            Body::Stream { length, open } => {
+            Body::Stream { length, ask_first, open } => {
                 request = request.header("content-length", length);
-                if length >= ASK_FIRST {
+                if ask_first {
                     request = request.header("expect", "100-continue");
                 }
                 let inner = open().map_err(Failure::Source)?;
