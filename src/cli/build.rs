@@ -90,6 +90,10 @@ pub(super) fn run(context: &Context, arguments: Arguments) -> Result<(), Command
     drop(progress);
     match result? {
         Built::Done(report) => write_report(context, arguments.report.as_deref(), &report),
+        Built::Failed(report, error) => {
+            write_report(context, arguments.report.as_deref(), &report)?;
+            Err((*error).into())
+        }
         Built::NeedsNamespace => Err(CommandError::usage_text("no namespace")),
     }
 }

@@ -120,7 +120,7 @@ impl From<ops::Error> for CommandError {
             E::Config(error) => Self::from_config(*error),
             E::Execute(error) => Self::from_execute(&error),
             E::Giterminism(ref refused) => Self::from_giterminism(refused),
-            E::Plan(ref plan) => Self::from_plan(&error, plan),
+            E::Plan { ref source, .. } => Self::from_plan(&error, source),
             E::Git(_) | E::Pattern { .. } | E::Destination(_) => Self::new(ExitCode::Usage, &error),
             E::NoSuchImage { ref nearest, .. } => {
                 let found = Self::new(ExitCode::Usage, &error);

@@ -58,7 +58,7 @@ fn import(
     }
     let temp = worker.engine.home.temp()?;
     let directory = temp.path().join("import");
-    make_layer_directory(&directory)?;
+    make_layer_directory(&directory, None)?;
     let spec = ImportSpec {
         add: Path::new(&import.add),
         to: Path::new(&import.to),

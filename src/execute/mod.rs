@@ -57,7 +57,7 @@ pub fn look<'a>(
     need::look(plan, images, |digest| worker::usable_stage(home, index, digest))
 }
 
-/// Makes what is missing. Returns the stages that were made.
-pub fn execute(engine: &Engine<'_>, need: Need<'_>) -> Result<BTreeMap<StageDigest, Made>, Error> {
+/// Makes what is missing. Returns the stages that were made, and what stopped the run when they are not all.
+pub fn execute(engine: &Engine<'_>, need: Need<'_>) -> (BTreeMap<StageDigest, Made>, Result<(), Error>) {
     queue::run(engine, need)
 }

@@ -32,6 +32,11 @@ impl Need<'_> {
         self.missing.len()
     }
 
+    /// The stages that must be made.
+    pub fn missing_stages(&self) -> impl Iterator<Item = &StageDigest> {
+        self.missing.keys()
+    }
+
     /// The stages that were found.
     pub fn found(&self) -> impl Iterator<Item = &StageDigest> {
         self.found.keys()

@@ -22,7 +22,7 @@ struct Job<'a> {
 }
 
 /// Makes all missing stages. The first failure ends the run once the stages at work are done with; no other is begun.
-pub(super) fn run(engine: &Engine<'_>, need: Need<'_>) -> Result<BTreeMap<StageDigest, Made>, Error> {
+pub(super) fn run(engine: &Engine<'_>, need: Need<'_>) -> (BTreeMap<StageDigest, Made>, Result<(), Error>) {
     let workers = engine.settings.parallel.min(need.missing.len()).max(1);
     let (jobs, job_receiver) = mpsc::channel::<Job<'_>>();
     let job_receiver = Mutex::new(job_receiver);
@@ -44,7 +44,9 @@ pub(super) fn run(engine: &Engine<'_>, need: Need<'_>) -> Result<BTreeMap<StageD
             });
         }
         drop(done_sender);
-        Queue::new(need, workers).run(engine, jobs, &done)
+        let mut queue = Queue::new(need, workers);
+        let result = queue.run(engine, jobs, &done);
+        (queue.made, result)
     })
 }
 
@@ -86,11 +88,11 @@ impl<'a> Queue<'a> {
     }
 
     fn run(
-        mut self,
+        &mut self,
         engine: &Engine<'_>,
         jobs: mpsc::Sender<Job<'a>>,
         done: &mpsc::Receiver<(StageDigest, Result<Made, Error>)>,
-    ) -> Result<BTreeMap<StageDigest, Made>, Error> {
+    ) -> Result<(), Error> {
         let mut failure: Option<Error> = None;
         loop {
             while failure.is_none() && self.idle > 0 && !engine.cancel.is_cancelled() {
@@ -122,7 +124,7 @@ impl<'a> Queue<'a> {
         match failure {
             Some(error) => Err(error),
             None if engine.cancel.is_cancelled() => Err(Error::Interrupted),
-            None => Ok(self.made),
+            None => Ok(()),
         }
     }
 

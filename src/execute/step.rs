@@ -12,6 +12,7 @@ use stages::plan::GitView;
 use stages::spec::{self, Command, Mount, Step};
 
 use super::caches::CacheHold;
+use super::layout::make_layer_directory;
 use super::worker::{Content, Task, Worker};
 use super::{Error, SOURCE_DATE_EPOCH, git_content};
 use crate::builder::{Limits, MountSource, Network, StepMount, StepStatus, StepTask, UserIds};
@@ -77,7 +78,7 @@ pub(super) fn run(
     lowers.reverse();
     let temp = worker.engine.home.temp()?;
     let (upper, scratch) = (temp.path().join("upper"), temp.path().join("scratch"));
-    fs::create_dir(&upper)?;
+    make_layer_directory(&upper, lowers.first().map(PathBuf::as_path))?;
     fs::create_dir(&scratch)?;
     // The file system's own clock says when the step started: its times are compared with this.
     let start = fs::metadata(&upper)?.mtime();

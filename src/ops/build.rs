@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stages::StageDigest;
 use stages::plan::{Plan, PlannedImage};
+use stages::{ImageName, Platform, StageDigest};
 
 use super::namespace::{domain, ownership};
 use super::project::{OpenProject, ProjectOptions};
 use super::{Error, select};
 use crate::builder::native::{self, Mode, NativeBuilder};
 use crate::builder::{Builder, CancelToken};
-use crate::execute::{self, Engine, ExportRequest, Made, Need, Output, Settings};
+use crate::execute::{self, Engine, ExportRequest, Exported, Made, Need, Output, Settings};
 use crate::image::write::Destination;
 use crate::layer::Compression;
 use crate::report::{BuildReport, Event, EventSink, StageReport, StageSource, StageStatus};
@@ -50,6 +50,8 @@ pub struct BuildOptions {
 pub enum Built {
     /// All is there.
     Done(Box<BuildReport>),
+    /// Something failed; the report says how far it came.
+    Failed(Box<BuildReport>, Box<Error>),
     /// Something must be made, and this process has no ids to make it with: to be called again from within a user
     /// namespace.
     NeedsNamespace,
@@ -79,7 +81,7 @@ pub fn build(options: &BuildOptions, events: &Arc<dyn EventSink>, cancel: &Cance
         };
         // Its answer is a warning at most; a look that failed says nothing of the build.
         let _looked = uncommitted.join();
-        Ok(Built::Done(Box::new(result?)))
+        result
     })
 }
 
@@ -127,7 +129,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Everything is there: says so, and notes that it was used.
-    fn reuse(&self, index: &mut Index, need: &Need<'_>) -> Result<BuildReport, Error> {
+    fn reuse(&self, index: &mut Index, need: &Need<'_>) -> Result<Built, Error> {
         let stale: Vec<StageDigest> = need
             .found()
             .filter(|record| index.last_used(record).is_ok_and(|used| used.is_some_and(|used| self.is_stale(used))))
@@ -136,7 +138,7 @@ impl Run<'_> {
         if !stale.is_empty() {
             index.touch_stages(&stale, self.options.now)?;
         }
-        Ok(self.report(&BTreeMap::new(), &BTreeMap::new()))
+        Ok(Built::Done(Box::new(self.report(&Progressed::default(), &BTreeMap::new()))))
     }
 
     /// A use is noted when the last one noted is an hour old: cleanup counts in hours, and a look-up should not write.
@@ -144,7 +146,7 @@ impl Run<'_> {
         self.options.now - last_used >= 3600
     }
 
-    fn make(&self, index: &mut Index, need: Need<'_>, mode: Mode, outputs: &[Output]) -> Result<BuildReport, Error> {
+    fn make(&self, index: &mut Index, need: Need<'_>, mode: Mode, outputs: &[Output]) -> Result<Built, Error> {
         execute::bind_store(self.home, index, domain(mode))?;
         self.home.reclaim()?;
         let run = format!("{}-{}", std::process::id(), self.options.now);
@@ -162,7 +164,7 @@ impl Run<'_> {
         need: Need<'_>,
         mode: Mode,
         outputs: &[Output],
-    ) -> Result<BuildReport, Error> {
+    ) -> Result<Built, Error> {
         let builder = NativeBuilder::new(&native::own_program()).map_err(Error::Builder)?;
         if need.missing() > 0 {
             self.events.send(Event::Note { message: builder.describe() });
@@ -186,43 +188,52 @@ impl Run<'_> {
                 lock_deadline: LOCK_DEADLINE,
             },
         };
-        let made = execute::execute(&engine, need)?;
-        let mut requested = Vec::new();
+        let missing: BTreeSet<StageDigest> = need.missing_stages().copied().collect();
+        let (made, result) = execute::execute(&engine, need);
+        let done = Progressed { made, missing };
+        if let Err(error) = result {
+            return Ok(Built::Failed(Box::new(self.report(&done, &BTreeMap::new())), Box::new(error.into())));
+        }
+        match self.export(&engine, index, &done, outputs) {
+            Ok(exported) => Ok(Built::Done(Box::new(self.report(&done, &exported)))),
+            Err(error) => Ok(Built::Failed(Box::new(self.report(&done, &BTreeMap::new())), Box::new(error))),
+        }
+    }
+
+    fn export(
+        &self,
+        engine: &Engine<'_>,
+        index: &Index,
+        done: &Progressed,
+        outputs: &[Output],
+    ) -> Result<BTreeMap<(ImageName, Platform), Exported>, Error> {
+        if outputs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut images = Vec::new();
         for image in &self.images {
-            let record = match made.get(&image.digest()) {
+            let record = match done.made.get(&image.digest()) {
                 Some(made) => Arc::clone(&made.record),
                 None => Arc::new(index.stage(&image.digest())?.ok_or(Error::Vanished { image: image.name.clone() })?),
             };
-            requested.push((*image, record));
+            images.push((*image, record));
         }
-        let exported = if outputs.is_empty() {
-            BTreeMap::new()
-        } else {
-            let request = ExportRequest {
-                images: requested,
-                outputs,
-                compression: self.options.compression,
-                docker_host: self.options.docker_host.as_deref(),
-            };
-            execute::export(&engine, &request)?
+        let request = ExportRequest {
+            images,
+            outputs,
+            compression: self.options.compression,
+            docker_host: self.options.docker_host.as_deref(),
         };
-        Ok(self.report(&made, &exported))
+        Ok(execute::export(engine, &request)?)
     }
 
     /// The images asked for and those they need, in the plan's order.
     fn closure(&self) -> Vec<&PlannedImage> {
-        let owner: BTreeMap<StageDigest, &PlannedImage> = self
-            .plan
-            .images
-            .iter()
-            .flat_map(|image| image.stages.iter().map(move |stage| (stage.digest, image)))
-            .collect();
-        let mut wanted: BTreeSet<(&stages::ImageName, &stages::Platform)> = BTreeSet::new();
+        let mut wanted: BTreeSet<(&ImageName, &Platform)> = BTreeSet::new();
         let mut pending: Vec<&PlannedImage> = self.images.clone();
         while let Some(image) = pending.pop() {
             if wanted.insert((&image.name, &image.platform)) {
-                let needs = image.stages.iter().flat_map(|stage| stage.needs());
-                pending.extend(needs.filter_map(|digest| owner.get(&digest).copied()));
+                pending.extend(image.needed_images().filter_map(|name| self.plan.image(name, &image.platform)));
             }
         }
         self.plan.images.iter().filter(|image| wanted.contains(&(&image.name, &image.platform))).collect()
@@ -230,8 +241,8 @@ impl Run<'_> {
 
     fn report(
         &self,
-        made: &BTreeMap<StageDigest, Made>,
-        exported: &BTreeMap<(stages::ImageName, stages::Platform), execute::Exported>,
+        done: &Progressed,
+        exported: &BTreeMap<(ImageName, Platform), Exported>,
     ) -> BuildReport {
         let mut report = BuildReport::planned(self.plan);
         let wanted: BTreeSet<_> =
@@ -242,23 +253,34 @@ impl Run<'_> {
                 image.manifest = Some(exported.manifest);
                 image.tags.clone_from(&exported.references);
             }
-            image.stages.iter_mut().for_each(|stage| fill(stage, made.get(&stage.digest)));
+            image.stages.iter_mut().for_each(|stage| done.fill(stage));
         }
         report
     }
 }
 
-/// What became of a stage: one that was not made was there.
-fn fill(stage: &mut StageReport, made: Option<&Made>) {
-    match made {
-        Some(made) => {
-            stage.status = made.status;
-            stage.duration_ms = made.duration_ms;
-            stage.size = made.size;
+/// How far a build came.
+#[derive(Default)]
+struct Progressed {
+    made: BTreeMap<StageDigest, Made>,
+    /// Stages that were not there when it began.
+    missing: BTreeSet<StageDigest>,
+}
+
+impl Progressed {
+    /// What became of a stage: one that was not missing was there, and one that was neither made nor there is still planned.
+    fn fill(&self, stage: &mut StageReport) {
+        match self.made.get(&stage.digest) {
+            Some(made) => {
+                stage.status = made.status;
+                stage.duration_ms = made.duration_ms;
+                stage.size = made.size;
+            }
+            None if self.missing.contains(&stage.digest) => {}
+            None => stage.status = StageStatus::Reused,
         }
-        None => stage.status = StageStatus::Reused,
+        stage.source = (stage.status == StageStatus::Reused).then_some(StageSource::Local);
     }
-    stage.source = (stage.status == StageStatus::Reused).then_some(StageSource::Local);
 }
 
 /// Deletes what was moved to the trash, beside the build. What is not done by its end, a later run does.

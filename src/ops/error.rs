@@ -23,8 +23,16 @@ pub enum Error {
     #[error(transparent)]
     Giterminism(#[from] giterminism::Error),
     /// The plan.
-    #[error("cannot plan")]
-    Plan(#[from] PlanError),
+    #[error("{place}cannot plan image `{image}`")]
+    Plan {
+        /// Which image.
+        image: ImageName,
+        /// Where the config declares it, `file:line: `; empty when that is not known.
+        place: String,
+        /// Why not.
+        #[source]
+        source: PlanError,
+    },
     /// A pattern of image names.
     #[error("`{pattern}` is not a pattern: {reason}")]
     Pattern {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stages::filter::PathFilter;
 use stages::plan::{Plan, StageTask};
 use stages::spec::{GitSource, SecretSource};
-use stages::{BlobId, ObjectId, Platform};
+use stages::{BlobId, ImageName, ObjectId, Platform};
 
 use super::Error;
 use crate::builder::CancelToken;
@@ -124,7 +124,10 @@ impl ProjectFiles {
         let refused: Vec<Diagnostic> = loaded
             .claims
             .iter()
-            .filter_map(|(claim, place)| Some(refusal(self.check(claim).err()?, place.clone())))
+            .filter_map(|(claim, place)| {
+                let error = self.check(claim).err()?;
+                Some(refusal(error, place.clone(), image_at(&loaded, place)))
+            })
             .collect();
         if refused.is_empty() {
             return Ok(loaded);
@@ -147,12 +150,21 @@ impl ProjectFiles {
     }
 }
 
+/// The image whose document a place is in.
+fn image_at<'c>(config: &'c LoweredConfig, place: &Place) -> Option<&'c ImageName> {
+    let before = config.places.iter().filter(|(_, start)| start.file == place.file && start.line <= place.line);
+    before.max_by_key(|(_, start)| start.line).map(|(name, _)| name)
+}
+
 /// A claim that the gate does not grant, where the config makes it.
-fn refusal(error: giterminism::Error, place: Place) -> Diagnostic {
+fn refusal(error: giterminism::Error, place: Place, image: Option<&ImageName>) -> Diagnostic {
     let error: ReadError = error.into();
     let mut diagnostic = Diagnostic::error(error.message.clone()).at(place);
     if error.is_refusal() {
         diagnostic = diagnostic.code(Diagnostic::GITERMINISM);
+    }
+    if let Some(image) = image {
+        diagnostic = diagnostic.label(format!("in image `{image}`"));
     }
     diagnostic.help = error.hint;
     diagnostic
@@ -188,7 +200,18 @@ impl OpenProject {
             Ok(self.registry.image(&reference, platform)?.0.digest)
         };
         let facts = CommitFacts::new(&self.repository, self.tree.clone(), &self.remotes, &self.gate, &latest);
-        Ok(plan::plan(&self.config.project, self.head.commit.clone(), &facts)?)
+        plan::plan(&self.config.project, self.head.commit.clone(), &facts).map_err(|error| {
+            let place = self.config.places.get(&error.image).cloned();
+            // The place is that of the rendered text until a diagnostic is relocated to the file that people edit.
+            let marked = place.map(|place| Diagnostic::error("").at(place));
+            let moved = self.config.text.relocate(marked.into_iter().collect());
+            let place = moved.into_iter().find_map(|diagnostic| diagnostic.place);
+            Error::Plan {
+                image: error.image,
+                place: place.map(|place| format!("{}:{}: ", place.file, place.line)).unwrap_or_default(),
+                source: error.source,
+            }
+        })
     }
 
     /// Warns of mapped files that differ from the commit: they are not what is built.

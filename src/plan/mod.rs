@@ -10,10 +10,15 @@ pub use facts::{CommitFacts, LatestDigest, PlanError};
 pub use mermaid::mermaid;
 
 use stages::CommitId;
+use stages::conveyor::ImageError;
 use stages::plan::Plan;
 use stages::spec::Project;
 
 /// Plans all images of a project at a commit.
-pub fn plan(project: &Project, commit: CommitId, facts: &CommitFacts<'_>) -> Result<Plan, PlanError> {
+pub fn plan(
+    project: &Project,
+    commit: CommitId,
+    facts: &CommitFacts<'_>,
+) -> Result<Plan, ImageError<PlanError>> {
     stages::conveyor::lay_out(project, commit, facts)
 }

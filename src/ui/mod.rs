@@ -2,7 +2,7 @@
 //!
 //! Progress goes to standard error and is a consumer of [`crate::report::Event`]s; standard output carries data only.
 
-mod diagnostics;
+pub mod diagnostics;
 mod progress;
 mod text;
 
