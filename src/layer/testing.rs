@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{self, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
@@ -160,13 +161,26 @@ fn list(root: &Path, path: &Path, lines: &mut Vec<String>) {
     }
 }
 
-/// Tells whether the test runs as root; says so when not.
+/// Tells whether any owner can be set here: real root, or a user namespace with many ids.
+pub(super) fn can_set_owners() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::chown(file.path(), Some(1_001), Some(1_002)).is_ok()
+    })
+}
+
+/// Tells whether the test may set owners and make device nodes; says so when not.
 pub(super) fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
+    if !can_set_owners() {
         eprintln!("skipped: needs root to set owners and make device nodes");
     }
-    root
+    can_set_owners()
+}
+
+/// The ownership that works here.
+pub(super) fn ownership() -> Ownership {
+    if can_set_owners() { Ownership::Real } else { Ownership::Recorded }
 }
 
 /// An entry of an archive that says what it likes: type flag, path, link, content.

@@ -11,7 +11,7 @@ use crate::layer::testing::{REAL, Raw, Tree, is_root, listing, raw_archive, raw_
 
 const OPTIONS: UnpackOptions = UnpackOptions {
     ownership: Ownership::Real,
-    limits: Limits { entries: 1_000, path: 4096, depth: 256, extensions: 1 << 20, bytes: 1 << 30 },
+    limits: Limits { entries: 1_000, path: 4096, depth: 256, extensions: 1 << 20, bytes: 1 << 30, archive: 1 << 30 },
 };
 
 const D: u8 = b'5';
@@ -506,7 +506,7 @@ fn a_hard_link_to_a_lower_file_copies_it_up() {
 fn limits_hold() {
     let deep = "d/".repeat(40);
     let many: Vec<Raw<'_>> = std::iter::repeat_n((D, "d", "", &b""[..]), 20).collect();
-    let base = Limits { entries: 10, path: 90, depth: 30, extensions: 1_500, bytes: 100 };
+    let base = Limits { entries: 10, path: 90, depth: 30, extensions: 1_500, bytes: 100, archive: 100_000 };
     let unpack_with = |archive: &[u8]| {
         unpack(archive, &Tree::new().root(), &[], &UnpackOptions { limits: base, ..OPTIONS }).unwrap_err().to_string()
     };
