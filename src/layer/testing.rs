@@ -107,11 +107,14 @@ pub(super) fn set_times(path: &Path, seconds: i64) {
     fs::utimensat(fs::CWD, path, &times, fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
-pub(super) const REAL: PackOptions = PackOptions { ownership: Ownership::Real, clamp: None };
+/// How trees are packed here.
+pub(super) fn pack_options() -> PackOptions {
+    PackOptions { ownership: ownership(), clamp: None }
+}
 
 pub(super) fn pack_bytes(layer: &Path) -> Vec<u8> {
     let mut out = Vec::new();
-    pack(layer, &mut out, &REAL).unwrap();
+    pack(layer, &mut out, &pack_options()).unwrap();
     out
 }
 
@@ -149,8 +152,8 @@ fn list(root: &Path, path: &Path, lines: &mut Vec<String>) {
                 "{} {what} {:o} {}:{}",
                 path.display(),
                 metadata.mode() & 0o7777,
-                metadata.uid(),
-                metadata.gid()
+                shown_id(metadata.uid(), rustix::process::geteuid().as_raw()),
+                shown_id(metadata.gid(), rustix::process::getegid().as_raw())
             ));
         } else {
             lines.push(format!("{} {what}", path.display()));
@@ -159,6 +162,11 @@ fn list(root: &Path, path: &Path, lines: &mut Vec<String>) {
             list(root, &path, lines);
         }
     }
+}
+
+/// An id as the tests name it: who runs them without root stands for root.
+fn shown_id(id: u32, own: u32) -> u32 {
+    if id == own && !can_set_owners() { 0 } else { id }
 }
 
 /// Tells whether any owner can be set here: real root, or a user namespace with many ids.
