@@ -38,6 +38,7 @@ mod tar;
 #[cfg(test)]
 mod testing;
 mod unpack;
+mod unpack_blob;
 mod walk;
 mod writer;
 
@@ -56,4 +57,5 @@ pub use sha256::{HashingReader, HashingWriter, Sha256};
 pub use tar::reader::Limits;
 pub use tar::writer::{FORMAT_VERSION, TarWriter};
 pub use unpack::{UnpackOptions, UnpackStats, unpack};
+pub use unpack_blob::unpack_blob;
 pub use writer::{LayerWriter, Skipped};

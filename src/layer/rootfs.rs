@@ -77,8 +77,7 @@ impl<W: Write> Packer<'_, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::metadata::Ownership;
-    use crate::layer::testing::Tree;
+    use crate::layer::testing::{Tree, ownership};
 
     #[test]
     fn the_archive_is_that_of_the_flattened_tree() {
@@ -89,7 +88,7 @@ mod tests {
         for tree in [&top, &bottom, &flat] {
             tree.times(3);
         }
-        let tree = MergedTree::new(vec![top.root(), bottom.root()], Ownership::Real).unwrap();
+        let tree = MergedTree::new(vec![top.root(), bottom.root()], ownership()).unwrap();
         let mut out = Vec::new();
         let stats = pack_merged(&tree, &mut out, None).unwrap();
         assert_eq!(stats, LayerStats { entries: 6, bytes: 4 });
@@ -101,7 +100,7 @@ mod tests {
         let (top, bottom) = (Tree::new(), Tree::new());
         bottom.file("a", "same");
         fs_err::hard_link(bottom.path("a"), top.path("b")).unwrap();
-        let tree = MergedTree::new(vec![top.root(), bottom.root()], Ownership::Real).unwrap();
+        let tree = MergedTree::new(vec![top.root(), bottom.root()], ownership()).unwrap();
         let mut out = Vec::new();
         assert_eq!(pack_merged(&tree, &mut out, None).unwrap().bytes, 8);
     }

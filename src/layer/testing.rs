@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{self, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
@@ -106,11 +107,14 @@ pub(super) fn set_times(path: &Path, seconds: i64) {
     fs::utimensat(fs::CWD, path, &times, fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
-pub(super) const REAL: PackOptions = PackOptions { ownership: Ownership::Real, clamp: None };
+/// How trees are packed here.
+pub(super) fn pack_options() -> PackOptions {
+    PackOptions { ownership: ownership(), clamp: None }
+}
 
 pub(super) fn pack_bytes(layer: &Path) -> Vec<u8> {
     let mut out = Vec::new();
-    pack(layer, &mut out, &REAL).unwrap();
+    pack(layer, &mut out, &pack_options()).unwrap();
     out
 }
 
@@ -148,8 +152,8 @@ fn list(root: &Path, path: &Path, lines: &mut Vec<String>) {
                 "{} {what} {:o} {}:{}",
                 path.display(),
                 metadata.mode() & 0o7777,
-                metadata.uid(),
-                metadata.gid()
+                shown_id(metadata.uid(), rustix::process::geteuid().as_raw()),
+                shown_id(metadata.gid(), rustix::process::getegid().as_raw())
             ));
         } else {
             lines.push(format!("{} {what}", path.display()));
@@ -160,13 +164,31 @@ fn list(root: &Path, path: &Path, lines: &mut Vec<String>) {
     }
 }
 
-/// Tells whether the test runs as root; says so when not.
+/// An id as the tests name it: who runs them without root stands for root.
+fn shown_id(id: u32, own: u32) -> u32 {
+    if id == own && !can_set_owners() { 0 } else { id }
+}
+
+/// Tells whether any owner can be set here: real root, or a user namespace with many ids.
+pub(super) fn can_set_owners() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::chown(file.path(), Some(1_001), Some(1_002)).is_ok()
+    })
+}
+
+/// Tells whether the test may set owners and make device nodes; says so when not.
 pub(super) fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
+    if !can_set_owners() {
         eprintln!("skipped: needs root to set owners and make device nodes");
     }
-    root
+    can_set_owners()
+}
+
+/// The ownership that works here.
+pub(super) fn ownership() -> Ownership {
+    if can_set_owners() { Ownership::Real } else { Ownership::Recorded }
 }
 
 /// An entry of an archive that says what it likes: type flag, path, link, content.

@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::layer::metadata::OWNER_XATTR;
-use crate::layer::pack::{PackOptions, pack};
-use crate::layer::testing::{Tree, is_root, set_times};
+use crate::layer::pack::pack;
+use crate::layer::testing::{Tree, is_root, ownership, pack_options, set_times};
 
-const OPTIONS: ContentOptions =
-    ContentOptions { ownership: Ownership::Real, clamp: None, normalize: false, threads: 2 };
+fn options() -> ContentOptions {
+    ContentOptions { ownership: ownership(), clamp: None, normalize: false, threads: 2 }
+}
 
 fn id(tree: &Tree, options: &ContentOptions) -> ContentId {
     content_id(&tree.root(), options).unwrap().0
@@ -67,7 +68,7 @@ fn ids_are_equal_exactly_when_archives_are() {
         let tree = base();
         change(&tree);
         tree.times(100);
-        let (archive, id) = (tree.pack(), id(&tree, &OPTIONS));
+        let (archive, id) = (tree.pack(), id(&tree, &options()));
         let first = *by_archive.entry(archive).or_insert(id);
         assert_eq!(first, id, "{name}: equal archives, other id");
         let first = by_id.entry(id).or_insert_with(|| (name, tree.pack()));
@@ -79,7 +80,7 @@ fn ids_are_equal_exactly_when_archives_are() {
 #[test]
 fn times_count_after_the_clamp_only() {
     let clamp = Some(Clamp { from: 1_000, to: 1 });
-    let clamped = ContentOptions { clamp, ..OPTIONS };
+    let clamped = ContentOptions { clamp, ..options() };
     let tree = base();
     let first = id(&tree, &clamped);
     set_times(&tree.path("c"), 99);
@@ -89,7 +90,7 @@ fn times_count_after_the_clamp_only() {
     set_times(&tree.path("c"), 2_000);
     assert_eq!(id(&tree, &clamped), late);
     set_times(&tree.path("c"), 1);
-    assert_eq!(id(&tree, &OPTIONS), late);
+    assert_eq!(id(&tree, &options()), late);
 }
 
 #[test]
@@ -97,10 +98,10 @@ fn normalizing_writes_the_clamped_times() {
     let clamp = Some(Clamp { from: 50, to: 7 });
     let tree = base();
     set_times(&tree.path("c"), 49);
-    let before = id(&tree, &ContentOptions { clamp, ..OPTIONS });
-    let normalized = id(&tree, &ContentOptions { clamp, normalize: true, ..OPTIONS });
+    let before = id(&tree, &ContentOptions { clamp, ..options() });
+    let normalized = id(&tree, &ContentOptions { clamp, normalize: true, ..options() });
     assert_eq!(before, normalized);
-    assert_eq!(id(&tree, &OPTIONS), before);
+    assert_eq!(id(&tree, &options()), before);
     for (path, time) in [("", 7), ("d", 7), ("d/a", 7), ("s", 7), ("p", 7), ("c", 49)] {
         let metadata = fs_err::symlink_metadata(tree.path(path)).unwrap();
         assert_eq!(std::os::unix::fs::MetadataExt::mtime(&metadata), time, "{path}");
@@ -118,15 +119,15 @@ fn threads_do_not_matter() {
         tree.hard_link(format!("d{directory}/link"), "d0/7");
     }
     tree.times(1);
-    let (one, stats) = content_id(&tree.root(), &ContentOptions { threads: 1, ..OPTIONS }).unwrap();
+    let (one, stats) = content_id(&tree.root(), &ContentOptions { threads: 1, ..options() }).unwrap();
     assert_eq!(stats.entries, 8 * 202);
     for threads in [2, 3, 8] {
-        assert_eq!(content_id(&tree.root(), &ContentOptions { threads, ..OPTIONS }).unwrap(), (one, stats));
+        assert_eq!(content_id(&tree.root(), &ContentOptions { threads, ..options() }).unwrap(), (one, stats));
     }
-    let packed = pack(&tree.root(), std::io::sink(), &PackOptions { ownership: Ownership::Real, clamp: None });
+    let packed = pack(&tree.root(), std::io::sink(), &pack_options());
     assert_eq!(packed.unwrap(), stats);
     tree.xattr("d7/3", OWNER_XATTR, b"junk");
-    let recorded = ContentOptions { ownership: Ownership::Recorded, ..OPTIONS };
+    let recorded = ContentOptions { ownership: Ownership::Recorded, ..options() };
     assert!(matches!(content_id(&tree.root(), &recorded), Err(Error::OwnerRecord { .. })));
 }
 
@@ -140,5 +141,5 @@ fn both_kinds_of_ownership_give_the_same_id() {
     recorded.xattr("d/a", OWNER_XATTR, b"1000:1001");
     real.times(5);
     recorded.times(5);
-    assert_eq!(id(&real, &OPTIONS), id(&recorded, &ContentOptions { ownership: Ownership::Recorded, ..OPTIONS }));
+    assert_eq!(id(&real, &options()), id(&recorded, &ContentOptions { ownership: Ownership::Recorded, ..options() }));
 }

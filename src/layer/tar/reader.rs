@@ -24,13 +24,15 @@ pub struct Limits {
     pub extensions: usize,
     /// The bytes of all regular files together, holes included.
     pub bytes: u64,
+    /// The bytes of the whole archive, decompressed.
+    pub archive: u64,
 }
 
 impl Default for Limits {
     /// What no honest image comes near: 10 million entries, paths of 4096 bytes and 256 components, 1 MiB of extension
-    /// headers for an entry, 1 TiB of files.
+    /// headers for an entry, 1 TiB of files and of archive.
     fn default() -> Self {
-        Self { entries: 10_000_000, path: 4096, depth: 256, extensions: 1 << 20, bytes: 1 << 40 }
+        Self { entries: 10_000_000, path: 4096, depth: 256, extensions: 1 << 20, bytes: 1 << 40, archive: 1 << 40 }
     }
 }
 
@@ -318,6 +320,9 @@ impl<R: Read> TarReader<R> {
             }
         }
         self.offset += BLOCK as u64;
+        if self.offset > self.limits.archive {
+            return Err(Error::Limit { what: "bytes in an archive", limit: self.limits.archive });
+        }
         if block.iter().all(|&byte| byte == 0) {
             return Ok(None);
         }

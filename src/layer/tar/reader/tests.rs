@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::layer::testing::{fix_checksum, raw_archive, raw_header};
 
-const LIMITS: Limits = Limits { entries: 100, path: 1000, depth: 50, extensions: 100_000, bytes: 1 << 30 };
+const LIMITS: Limits =
+    Limits { entries: 100, path: 1000, depth: 50, extensions: 100_000, bytes: 1 << 30, archive: 1 << 30 };
 
 fn read_all(archive: &[u8]) -> Result<Vec<Entry>> {
     let mut reader = TarReader::new(archive, LIMITS);
