@@ -52,8 +52,9 @@ fn set_up(job: &Job, report: &mut File, lifeline: &OwnedFd, supervisor: OwnedFd)
     make_namespaces(job)?;
     enter_control_groups(job)?;
     let stdin = standard_input(job)?;
-    let prepared = rootfs::prepare(job)?;
-    wire::send(report, &Message::Stubs(prepared.stubs.clone())).doing(|| "reporting mount points".into())?;
+    let prepared = rootfs::prepare(job, |stubs| {
+        wire::send(report, &Message::Stubs(stubs)).doing(|| "reporting mount points".into())
+    })?;
     let chroot_escapes = prepared.enter()?;
     let inherited = Inherited { stdin, workdir: prepared.workdir, supervisor, chroot_escapes };
     own_output(job)?;
@@ -102,17 +103,14 @@ fn enter_control_groups(job: &Job) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An unlinked file in memory with the given bytes, or the null device.
-fn standard_input(job: &Job) -> Result<OwnedFd, Failure> {
-    let Some(bytes) = &job.stdin else {
-        let file = File::open("/dev/null").doing(|| "opening /dev/null".into())?;
-        return Ok(file.into());
-    };
+/// An unlinked file in memory with the given bytes; `None` for the null device.
+fn standard_input(job: &Job) -> Result<Option<OwnedFd>, Failure> {
+    let Some(bytes) = &job.stdin else { return Ok(None) };
     let memory = memfd_create("stdin", MemfdFlags::CLOEXEC).doing(|| "making standard input".into())?;
     let mut file = File::from(memory);
     file.write_all(&bytes.0).doing(|| "writing standard input".into())?;
     rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).doing(|| "rewinding standard input".into())?;
-    Ok(file.into())
+    Ok(Some(file.into()))
 }
 
 /// Lets the step's user open /dev/stdout again, as Docker does.

@@ -81,7 +81,7 @@ fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS))
 }
 
-fn mount_modern(stack: &Stack, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+pub(super) fn mount_modern(stack: &Stack, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for lower in &stack.lowers {
         fsconfig_set_string(&context, "lowerdir+", sys::proc_path(lower))?;

@@ -24,8 +24,6 @@ pub(super) struct Prepared {
     pub(super) workdir: OwnedFd,
     /// The root of the tree, not yet entered.
     root: OwnedFd,
-    /// What to clean out of the upper directory afterwards.
-    pub(super) stubs: Vec<Stub>,
 }
 
 /// The builder's own tmpfs.
@@ -36,7 +34,9 @@ struct Workshop {
 const ALWAYS: [&str; 3] = ["proc", "sys", "dev"];
 
 /// Lays out everything below a root that isn't entered yet.
-pub(super) fn prepare(job: &Job) -> Result<Prepared, Failure> {
+///
+/// `report` gets the mount points that had to be made in the upper directory, also when something fails after that.
+pub(super) fn prepare(job: &Job, report: impl FnOnce(Vec<Stub>) -> Result<(), Failure>) -> Result<Prepared, Failure> {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .doing(|| "making the mounts private".into())?;
     let mut stack = open_stack(job)?;
@@ -48,22 +48,31 @@ pub(super) fn prepare(job: &Job) -> Result<Prepared, Failure> {
     drop(stack);
     attach(&tree, &place).doing(|| "attaching the tree".into())?;
     let mut targets = Targets::new(tree.as_fd()).doing(|| "looking at the tree".into())?;
-    let covers_workdir = |mount: &JobMount| is_within(&job.workdir, &mount.target);
-    if !job.mounts.iter().any(covers_workdir) {
-        make_workdir(&mut targets, job)?;
+    let workdir = furnish(job, &mut targets, &workshop, sources);
+    report(targets.into_stubs())?;
+    Ok(Prepared { workdir: workdir?, root: tree })
+}
+
+/// Mounts everything into the tree and returns a handle on the working directory.
+fn furnish(
+    job: &Job,
+    targets: &mut Targets<'_>,
+    workshop: &Workshop,
+    sources: Vec<Option<OwnedFd>>,
+) -> Result<OwnedFd, Failure> {
+    if !job.mounts.iter().any(|mount| is_within(&job.workdir, &mount.target)) {
+        make_workdir(targets, job)?;
     }
-    mount_proc(&mut targets, &workshop)?;
-    mount_sys(&mut targets, &workshop)?;
-    mount_dev(&mut targets)?;
+    mount_proc(targets, workshop)?;
+    mount_sys(targets, workshop)?;
+    mount_dev(targets)?;
     for (path, content) in &job.service_files {
-        mount_service_file(&mut targets, &workshop, path, content)?;
+        mount_service_file(targets, workshop, path, content)?;
     }
     for (number, (mount, source)) in job.mounts.iter().zip(sources).enumerate() {
-        mount_user(&mut targets, &workshop, job, mount, source, number)?;
+        mount_user(targets, workshop, job, mount, source, number)?;
     }
-    let workdir = make_workdir(&mut targets, job)?;
-    let stubs = targets.into_stubs();
-    Ok(Prepared { workdir, root: tree, stubs })
+    make_workdir(targets, job)
 }
 
 impl Prepared {
@@ -186,7 +195,7 @@ impl Workshop {
         let files = job.service_files.iter().map(|(path, _)| (path.as_str(), TargetKind::File));
         let mounts = job.mounts.iter().filter_map(|mount| Some((mount.target.as_str(), known_kind(&mount.source)?)));
         for (path, kind) in files.chain(mounts) {
-            if !is_within(path, &job.workdir) {
+            if is_within("/", &job.workdir) || !is_within(path, &job.workdir) {
                 // Targets that contradict each other are found out, and reported, when they are mounted.
                 let _ = stubs.mount_point(path, kind);
             }

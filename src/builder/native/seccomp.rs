@@ -44,11 +44,10 @@ const NAMESPACE_FLAGS: u32 = (libc::CLONE_NEWNS
 
 const ARCH_X86_64: u32 = 0xc000_003e;
 pub(super) const ARCH_I386: u32 = 0x4000_0003;
-const ARCH_AARCH64: u32 = 0xc000_00b7;
 #[cfg(target_arch = "x86_64")]
 const ARCH_HERE: u32 = ARCH_X86_64;
 #[cfg(target_arch = "aarch64")]
-const ARCH_HERE: u32 = ARCH_AARCH64;
+const ARCH_HERE: u32 = 0xc000_00b7;
 
 /// Offsets in the kernel's struct seccomp_data.
 const NUMBER_OFFSET: u32 = 0;

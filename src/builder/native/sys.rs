@@ -246,3 +246,21 @@ pub(super) fn unshare(flags: rustix::thread::UnshareFlags) -> io::Result<()> {
     // and the callers have one thread.
     Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
 }
+
+/// Replaces the program, keeping the environment; returns only on failure.
+pub(super) fn exec_in_same_environment(path: &CStr, argv: &CStringArray) -> io::Error {
+    // SAFETY: the array is NULL-terminated and points to strings that `CStringArray` keeps alive.
+    unsafe { libc::execv(path.as_ptr(), argv.pointers.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Unblocks these signals.
+pub(super) fn unblock_signals(signals: &[i32]) {
+    set_signal_mask(libc::SIG_UNBLOCK, signals);
+}
+
+/// Makes ended children wait for [`rustix::process::waitpid`], whatever this process inherited.
+pub(super) fn keep_ended_children() {
+    // SAFETY: installs no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}

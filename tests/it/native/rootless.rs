@@ -1,0 +1,184 @@
+//! The same sandboxes for users who are not root.
+
+use std::process::{Command, Output};
+
+use stager::builder::native::{Entered, Mode, Wanted, enter_user_namespace, parse_owner, OWNER_ATTRIBUTE};
+
+use super::*;
+
+/// A user with subordinate ids, made by `tests/run`.
+const USER: &str = "stagertest";
+
+/// Runs a helper below as another user, given by arguments of setpriv.
+fn as_user(user: &[&str], helper: &str) -> Option<Output> {
+    if is_missing() {
+        return None;
+    }
+    if current_mode() != Some(Mode::Root) {
+        eprintln!("skipped: not root");
+        return None;
+    }
+    let output = Command::new("setpriv")
+        .args(user)
+        .arg("--clear-groups")
+        .arg(std::env::current_exe().unwrap())
+        .args([&format!("native::rootless::{helper}"), "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .current_dir("/")
+        .output();
+    match output {
+        Ok(output) => Some(output),
+        Err(error) => {
+            eprintln!("skipped: setpriv: {error}");
+            None
+        }
+    }
+}
+
+fn must_pass(output: &Output) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn has_subordinate_ids() -> bool {
+    let has = fs_err::read_to_string("/etc/subuid").unwrap_or_default().contains(USER)
+        && Path::new("/usr/bin/newuidmap").exists();
+    if !has {
+        eprintln!("skipped: no user {USER} with subordinate ids");
+    }
+    has
+}
+
+/// Enters a namespace; `true` inside.
+fn enter(wanted: Wanted, expected: Mode) -> bool {
+    match enter_user_namespace(wanted).unwrap() {
+        Entered::Already(mode) => {
+            assert_eq!(mode, expected);
+            true
+        }
+        Entered::Finished(code) => {
+            assert_eq!(code, 0);
+            false
+        }
+    }
+}
+
+/// Runs all other tests of this module where we are.
+fn run_suite() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["native::", "--skip", "native::rootless", "--test-threads=2"])
+        .output()
+        .unwrap();
+    must_pass(&output);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("native::tree::a_hostile_image_reaches_nothing_outside ... ok"), "{text}");
+}
+
+#[test]
+fn the_suite_passes_with_subordinate_ids() {
+    if has_subordinate_ids()
+        && let Some(output) = as_user(&["--reuid", USER, "--regid", USER], "multi_id_helper")
+    {
+        must_pass(&output);
+    }
+}
+
+#[test]
+#[ignore = "a helper"]
+fn multi_id_helper() {
+    if enter(Wanted::Best, Mode::MultiId) {
+        run_suite();
+    }
+}
+
+#[test]
+fn the_suite_passes_with_a_single_id() {
+    if let Some(output) = as_user(&["--reuid", "54321", "--regid", "54321"], "single_id_helper") {
+        must_pass(&output);
+    }
+}
+
+#[test]
+#[ignore = "a helper"]
+fn single_id_helper() {
+    if enter(Wanted::Best, Mode::SingleId) {
+        run_suite();
+        owners_are_recorded();
+    }
+}
+
+/// The emulation: every way to change an owner is recorded where the file is, seen from the caller.
+fn owners_are_recorded() {
+    let sandbox = Sandbox::new(
+        "cd /data && chown 33:44 file && chown 5 ../data/sub && chown :6 sub && mkdir -p /jail/bin /jail/in && \
+         cp /bin/busybox /jail/bin && touch /jail/in/f && chroot /jail /bin/busybox chown 7:8 /in/f && \
+         ln -s file link && chown -h 9:9 link && chown 10:10 link && touch back && chown 1:1 back && chown 0:0 back && \
+         touch suid && chmod 4755 suid && chown 2:2 suid && stat -c %a suid && ! chown 1:1 missing 2>/dev/null && \
+         id -u && chown 3:3 /dev/stdout; echo $?",
+    );
+    assert_eq!(sandbox.output(), "755\n0\n0\n");
+    let owner = |path: &str| {
+        let mut value = [0; 32];
+        let length = rustix::fs::lgetxattr(sandbox.upper().join(path), OWNER_ATTRIBUTE, &mut value).ok()?;
+        parse_owner(&value[..length])
+    };
+    assert_eq!(owner("data/file"), Some((10, 10)));
+    assert_eq!(owner("data/sub"), Some((5, 6)));
+    assert_eq!(owner("jail/in/f"), Some((7, 8)));
+    assert_eq!(owner("data/suid"), Some((2, 2)));
+    assert_eq!(owner("data/back"), None);
+}
+
+#[test]
+fn signals_reach_the_inner_process_and_its_code_comes_back() {
+    if let Some(output) = as_user(&["--reuid", "54321", "--regid", "54321"], "code_helper") {
+        assert_eq!(output.status.code(), Some(42));
+    }
+}
+
+#[test]
+#[ignore = "a helper"]
+fn code_helper() {
+    match enter_user_namespace(Wanted::SingleId).unwrap() {
+        Entered::Finished(code) => std::process::exit(code),
+        Entered::Already(_) => {
+            // The first process passes SIGTERM on; this one takes it as the order to end with 42.
+            let mut signals = signal_hook::iterator::Signals::new([libc::SIGTERM]).unwrap();
+            let first = rustix::process::getppid().unwrap();
+            rustix::process::kill_process(first, rustix::process::Signal::TERM).unwrap();
+            assert_eq!(signals.forever().next(), Some(libc::SIGTERM));
+            std::process::exit(42);
+        }
+    }
+}
+
+#[test]
+fn the_machine_is_probed() {
+    use stager::builder::native::probe;
+    if is_missing() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let found = probe(Path::new(env!("CARGO_BIN_EXE_stager")), directory.path()).unwrap();
+    assert_eq!(found.mode, current_mode());
+    assert!(found.is_usable(), "{:?}", found.problems());
+    assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_user_is_told_what_is_missing() {
+    if let Some(output) = as_user(&["--reuid", "54321", "--regid", "54321"], "probe_helper") {
+        must_pass(&output);
+    }
+}
+
+#[test]
+#[ignore = "a helper"]
+fn probe_helper() {
+    let directory = tempfile::tempdir().unwrap();
+    let found = stager::builder::native::probe(Path::new(env!("CARGO_BIN_EXE_stager")), directory.path()).unwrap();
+    assert_eq!(found.mode, Some(Mode::SingleId));
+    assert!(found.is_usable(), "{:?}", found.problems());
+    let problems = found.problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].1.remedy.contains("add-subuids"), "{problems:?}");
+}
