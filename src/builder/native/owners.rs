@@ -107,11 +107,8 @@ impl Supervisor {
                 let path = self.read_path(caller, *address)?;
                 let start = match *directory {
                     libc::AT_FDCWD => self.open_of(caller, "cwd")?,
-                    number if path.as_bytes().starts_with(b"/") => {
-                        // The descriptor is ignored then, and may be anything.
-                        let _ = number;
-                        self.open_of(caller, "root")?
-                    }
+                    // The descriptor is ignored then, and may be anything.
+                    _ if path.as_bytes().starts_with(b"/") => self.open_of(caller, "root")?,
                     number => self.descriptor(caller, number)?,
                 };
                 let root = self.open_of(caller, "root")?;
@@ -124,7 +121,11 @@ impl Supervisor {
                     }
                     (start, true)
                 } else {
-                    (find(&root, &start, &path, *follow)?, false)
+                    match find(&root, &start, &path, *follow) {
+                        // Its own descriptors by another name: pipes and devices, which keep no owner anyway.
+                        Err(_) if is_about_itself(path.as_bytes()) => return Ok(()),
+                        found => (found?, false),
+                    }
                 }
             }
         };
@@ -165,12 +166,13 @@ impl Supervisor {
         let file = openat(&self.proc, own_name, flags, Mode::empty())?;
         let (uid, gid) = present_owner(&file);
         let wished = (merge(call.uid, uid), merge(call.gid, gid));
-        if wished == (uid, gid) {
-        } else if wished == (0, 0) {
-            ignore_unsupported(fremovexattr(&file, OWNER_ATTRIBUTE))?;
-        } else {
-            let value = format!("{}:{}", wished.0, wished.1);
-            ignore_unsupported(fsetxattr(&file, OWNER_ATTRIBUTE, value.as_bytes(), XattrFlags::empty()))?;
+        if wished != (uid, gid) {
+            ignore_unsupported(if wished == (0, 0) {
+                fremovexattr(&file, OWNER_ATTRIBUTE)
+            } else {
+                let value = format!("{}:{}", wished.0, wished.1);
+                fsetxattr(&file, OWNER_ATTRIBUTE, value.as_bytes(), XattrFlags::empty())
+            })?;
         }
         clear_set_ids(&file, stat.st_mode)
     }
@@ -205,6 +207,13 @@ fn clear_set_ids(file: &OwnedFd, mode: u32) -> Result<(), Errno> {
     let is_program = FileType::from_raw_mode(mode) == FileType::RegularFile;
     let set_ids = mode & libc::S_ISUID | if mode & libc::S_IXGRP != 0 { mode & libc::S_ISGID } else { 0 };
     if is_program && set_ids != 0 { fchmod(file, Mode::from_raw_mode(mode & 0o7777 & !set_ids)) } else { Ok(()) }
+}
+
+/// Names that mean something else to each process, and nothing to the runner.
+fn is_about_itself(path: &[u8]) -> bool {
+    const PREFIXES: [&[u8]; 6] =
+        [b"/dev/stdin", b"/dev/stdout", b"/dev/stderr", b"/dev/fd/", b"/proc/self/", b"/proc/thread-self/"];
+    PREFIXES.iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Resolves a path as a process with this root, starting from `start`, would. Changes this process's root.

@@ -106,20 +106,26 @@ fn daemons_end_with_the_command() {
     assert!(started.elapsed() < Duration::from_secs(30));
 }
 
+/// A number of seconds to sleep that no other test process has: it marks the processes of one test.
+fn mark(number: u32) -> String {
+    format!("{}{number}", 100_000 + std::process::id())
+}
+
 #[test]
 fn a_timeout_kills_the_whole_tree() {
     if is_missing() {
         return;
     }
-    let mut sandbox = Sandbox::new(
-        "trap '' TERM HUP INT; setsid sh -c 'trap \"\" TERM; while :; do sleep 77771; done' & \
-         echo started; while :; do sleep 77771; done",
-    );
+    let mark = mark(1);
+    let mut sandbox = Sandbox::new(&format!(
+        "trap '' TERM HUP INT; setsid sh -c 'trap \"\" TERM; while :; do sleep {mark}; done' & \
+         echo started; while :; do sleep {mark}; done",
+    ));
     sandbox.task.timeout = Some(Duration::from_millis(500));
     let (outcome, output) = sandbox.try_run().unwrap();
     assert_eq!((outcome.status, output.as_str()), (StepStatus::TimedOut, "started\n"));
     assert!(outcome.duration < Duration::from_secs(5));
-    assert_eq!(processes_with("77771"), 0);
+    assert_eq!(processes_with(&mark), 0);
 }
 
 #[test]
@@ -127,7 +133,7 @@ fn a_cancel_ends_a_step_at_once() {
     if is_missing() {
         return;
     }
-    let sandbox = Sandbox::new("echo ready; sleep 77772");
+    let sandbox = Sandbox::new(&format!("echo ready; sleep {}", mark(2)));
     let cancel = sandbox.cancel.clone();
     let mut when = None;
     let mut sink = |_: &[u8]| {
@@ -137,7 +143,7 @@ fn a_cancel_ends_a_step_at_once() {
     let outcome = builder().run(&sandbox.task, &mut sink, &sandbox.cancel).unwrap();
     assert_eq!(outcome.status, StepStatus::Cancelled);
     assert!(when.unwrap().elapsed() < Duration::from_secs(2));
-    assert_eq!(processes_with("77772"), 0);
+    assert_eq!(processes_with(&mark(2)), 0);
     // And a step that is cancelled before it starts does not run.
     let (outcome, _) = sandbox.try_run().unwrap();
     assert_eq!(outcome.status, StepStatus::Cancelled);
@@ -147,7 +153,8 @@ fn a_cancel_ends_a_step_at_once() {
 #[test]
 #[ignore = "a helper of the_death_of_the_engine_is_the_death_of_the_step"]
 fn long_step_helper() {
-    let sandbox = Sandbox::new("echo ready; setsid sleep 77773 & sleep 77773");
+    let mark = mark(3);
+    let sandbox = Sandbox::new(&format!("echo ready; setsid sleep {mark} & sleep {mark}"));
     builder().run(&sandbox.task, &mut |chunk| print!("{}", String::from_utf8_lossy(chunk)), &sandbox.cancel).unwrap();
 }
 
@@ -164,13 +171,14 @@ fn the_death_of_the_engine_is_the_death_of_the_step() {
         .unwrap();
     let mut lines = BufReader::new(engine.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("ready")));
-    wait_until(|| processes_with("77773") >= 2);
+    let mark = format!("{}3", 100_000 + engine.id());
+    wait_until(|| processes_with(&mark) >= 2);
     engine.kill().unwrap();
     assert_eq!(engine.wait().unwrap().signal(), Some(9));
-    wait_until(|| processes_with("77773") == 0);
+    wait_until(|| processes_with(&mark) == 0);
 }
 
-fn wait_until(condition: impl Fn() -> bool) {
+pub(crate) fn wait_until(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
         assert!(Instant::now() < deadline, "it did not happen within ten seconds");

@@ -11,6 +11,17 @@ const USER: &str = "stagertest";
 
 /// Runs a helper below as another user, given by arguments of setpriv.
 fn as_user(user: &[&str], helper: &str) -> Option<Output> {
+    match user_command(user, helper)?.output() {
+        Ok(output) => Some(output),
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+/// See above. The test harness has threads: those that don't wait for signals must have them blocked.
+fn user_command(user: &[&str], helper: &str) -> Option<Command> {
     if is_missing() {
         return None;
     }
@@ -18,20 +29,15 @@ fn as_user(user: &[&str], helper: &str) -> Option<Output> {
         eprintln!("skipped: not root");
         return None;
     }
-    let output = Command::new("setpriv")
+    let mut command = Command::new("env");
+    command
+        .args(["--block-signal=TERM", "setpriv"])
         .args(user)
         .arg("--clear-groups")
         .arg(std::env::current_exe().unwrap())
         .args([&format!("native::rootless::{helper}"), "--exact", "--ignored", "--nocapture", "--test-threads=1"])
-        .current_dir("/")
-        .output();
-    match output {
-        Ok(output) => Some(output),
-        Err(error) => {
-            eprintln!("skipped: setpriv: {error}");
-            None
-        }
-    }
+        .current_dir("/");
+    Some(command)
 }
 
 fn must_pass(output: &Output) {
@@ -128,6 +134,101 @@ fn owners_are_recorded() {
     assert_eq!(owner("data/back"), None);
 }
 
+/// A Debian tree as `mmdebstrap --variant=apt` makes it.
+const DEBIAN: &str = "/var/tmp/stager-tests/bookworm.tar";
+
+/// Builds a package in the tree, whose files and script give things to other users, and installs it.
+const PACKAGE: &str = r#"
+set -e
+mkdir -p /tmp/p/DEBIAN /tmp/p/var/lib/gifts /tmp/p/usr/bin
+printf 'Package: gifts
+Version: 1
+Architecture: all
+Maintainer: a <a@b>
+Description: d
+' > /tmp/p/DEBIAN/control
+printf '#!/bin/sh
+set -e
+chown www-data:mail /var/lib/gifts
+install -o daemon -g games /bin/true /usr/bin/gift
+' > /tmp/p/DEBIAN/postinst
+chmod 755 /tmp/p/DEBIAN/postinst
+echo content > /tmp/p/var/lib/gifts/file
+chown 101:102 /tmp/p/var/lib/gifts/file
+dpkg-deb --build /tmp/p /tmp/gifts.deb > /dev/null
+dpkg -i /tmp/gifts.deb
+dpkg --verify gifts
+"#;
+
+#[test]
+fn dpkg_installs_with_a_single_id() {
+    use std::os::unix::fs::lchown;
+    if !Path::new(DEBIAN).exists() {
+        eprintln!("skipped: no {DEBIAN}");
+        return;
+    }
+    let directory = Path::new("/var/tmp/stager-tests/single");
+    stager::builder::native::remove_tree(directory).unwrap();
+    fs_err::create_dir_all(directory.join("lower")).unwrap();
+    let mut unpack = Command::new("tar");
+    unpack.args(["-xf", DEBIAN, "--exclude=./dev/*", "-C"]).arg(directory.join("lower"));
+    assert!(unpack.status().unwrap().success());
+    for name in ["upper", "scratch"] {
+        fs_err::create_dir_all(directory.join(name)).unwrap();
+    }
+    let chown = Command::new("chown").args(["-Rh", "54321:54321"]).arg(directory).status().unwrap();
+    assert!(chown.success());
+    lchown(directory, Some(54321), Some(54321)).unwrap();
+    if let Some(output) = as_user(&["--reuid", "54321", "--regid", "54321"], "debian_helper") {
+        must_pass(&output);
+    }
+    stager::builder::native::remove_tree(directory).unwrap();
+}
+
+fn debian(script: &str) -> Sandbox {
+    let mut sandbox = Sandbox::new(script);
+    let directory = Path::new("/var/tmp/stager-tests/single");
+    sandbox.task.lowers = vec![directory.join("lower")];
+    sandbox.task.upper = directory.join("upper");
+    sandbox.task.scratch = directory.join("scratch");
+    sandbox.task.env = vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())];
+    sandbox
+}
+
+#[test]
+#[ignore = "a helper"]
+fn debian_helper() {
+    if !enter(Wanted::SingleId, Mode::SingleId) {
+        return;
+    }
+    let sandbox = debian(PACKAGE);
+    let output = sandbox.output();
+    assert!(output.contains("Setting up gifts (1)"), "{output}");
+    let owner = |path: &str| {
+        let mut value = [0; 32];
+        let length = rustix::fs::lgetxattr(sandbox.task.upper.join(path), OWNER_ATTRIBUTE, &mut value).ok()?;
+        parse_owner(&value[..length])
+    };
+    assert_eq!(owner("var/lib/gifts"), Some((33, 8)));
+    assert_eq!(owner("usr/bin/gift"), Some((1, 60)));
+}
+
+/// Run by hand, on a machine with a network: `apt-get install` in the tree of the test above.
+#[test]
+#[ignore = "needs the network"]
+fn apt_helper() {
+    if !enter(Wanted::SingleId, Mode::SingleId) {
+        return;
+    }
+    let mut sandbox = debian("apt-get update && apt-get install -y --no-install-recommends postgresql-common man-db dbus && id messagebus");
+    sandbox.task.network = Network::Default;
+    sandbox.task.timeout = None;
+    let (outcome, output) = sandbox.try_run().unwrap();
+    println!("{output}
+{outcome:?}");
+    assert!(outcome.is_success());
+}
+
 #[test]
 fn signals_reach_the_inner_process_and_its_code_comes_back() {
     if let Some(output) = as_user(&["--reuid", "54321", "--regid", "54321"], "code_helper") {
@@ -147,6 +248,31 @@ fn code_helper() {
             rustix::process::kill_process(first, rustix::process::Signal::TERM).unwrap();
             assert_eq!(signals.forever().next(), Some(libc::SIGTERM));
             std::process::exit(42);
+        }
+    }
+}
+
+#[test]
+fn the_inner_process_dies_with_the_outer_one() {
+    use std::io::{BufRead, BufReader};
+    let Some(mut command) = user_command(&["--reuid", "54321", "--regid", "54321"], "death_helper") else { return };
+    let mut outer = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(outer.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let inner = lines.find_map(|line| line.strip_prefix("inner ").map(str::to_owned)).unwrap();
+    let directory = Path::new("/proc").join(inner);
+    assert!(directory.exists());
+    outer.kill().unwrap();
+    outer.wait().unwrap();
+    super::outcome::wait_until(|| !directory.exists());
+}
+
+#[test]
+#[ignore = "a helper"]
+fn death_helper() {
+    if enter(Wanted::SingleId, Mode::SingleId) {
+        println!("\ninner {}", std::process::id());
+        loop {
+            std::thread::park();
         }
     }
 }
