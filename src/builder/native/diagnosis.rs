@@ -78,8 +78,9 @@ fn by_error(errno: i32, filtered: bool) -> Option<Diagnosis> {
 
 /// Whether a seccomp filter holds this process.
 fn is_filtered() -> bool {
-    fs_err::read_to_string("/proc/self/status")
-        .is_ok_and(|status| status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|value| value.trim() == "2")))
+    fs_err::read_to_string("/proc/self/status").is_ok_and(|status| {
+        status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|value| value.trim() == "2"))
+    })
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@
 //!
 //! See [`Mode`]. In [`Mode::SingleId`] there is one id, and the rest is emulated, which is declared here: `chown` and its
 //! family record the owner in the attribute [`OWNER_ATTRIBUTE`] and succeed; set*id, `setgroups` and `capset` succeed
-//! without effect; steps run as root whatever their user; every file looks like root's; device nodes are refused.
+//! without effect; steps run as root whatever their user; every file looks like root's; device nodes are refused; and apt
+//! finds a setting that keeps it from downloading as another user, which it would verify.
 //!
 //! # The tree
 //!

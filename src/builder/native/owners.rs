@@ -4,7 +4,8 @@
 //! `chown`. So the step's filter hands these calls over; the runner finds the file as the caller would (in the caller's
 //! root, from its working directory or descriptor), records the wished owner in the extended attribute
 //! [`OWNER_ATTRIBUTE`], and says that it worked. Packing a layer reads the attribute. What is lost, by declaration:
-//! processes of the step see every file as root's; and symbolic links, devices, pipes and sockets stay root's, since
+//! processes of the step see every file as root's (busybox, which reads the owner that it isn't told to change, thus
+//! gives the other half back to root); and symbolic links, devices, pipes and sockets stay root's, since
 //! Linux allows them no user attributes.
 //!
 //! The runner resolves the path with its root changed to the caller's, through handles that were opened while the

@@ -170,9 +170,7 @@ fn inside(mode: Mode, directory: &Path) -> Vec<Check> {
     });
     let place = format!("put the store (`STAGER_HOME`) on ext4, xfs, btrfs or tmpfs, not on {}", directory.display());
     let needed = format!("{place}; overlayfs in user namespaces needs Linux 5.11 or later");
-    add("overlayfs", true, &needed, &|| {
-        try_overlay(directory, false).or_else(|_| try_overlay(directory, true))
-    });
+    add("overlayfs", true, &needed, &|| try_overlay(directory, false).or_else(|_| try_overlay(directory, true)));
     add("overlayfs with many layers", false, "Linux 6.7 or later stacks up to 500 layers", &|| {
         try_overlay_modern(directory)
     });
@@ -219,10 +217,7 @@ fn as_io(failure: Failure) -> io::Error {
     io::Error::from_raw_os_error(failure.errno)
 }
 
-fn with_directories(
-    directory: &Path,
-    attempt: impl FnOnce(&Stack, &OwnedFd) -> io::Result<()>,
-) -> io::Result<()> {
+fn with_directories(directory: &Path, attempt: impl FnOnce(&Stack, &OwnedFd) -> io::Result<()>) -> io::Result<()> {
     let temporary = tempfile::Builder::new().prefix(".probe-").tempdir_in(directory)?;
     // Mounts of a namespace can only use directories that were opened in it.
     sys::unshare(UnshareFlags::NEWNS)?;

@@ -171,7 +171,9 @@ fn stay_outside(child: Pid, signals: &[i32]) -> Result<i32, EnterError> {
             result => result.map_err(failed("waiting for a signal"))?,
         };
         if signal.number != libc::SIGCHLD {
-            if signal.from_process && let Some(number) = Signal::from_named_raw(signal.number) {
+            if signal.from_process
+                && let Some(number) = Signal::from_named_raw(signal.number)
+            {
                 let _ = kill_process(child, number);
             }
             continue;

@@ -88,7 +88,9 @@ fn nothing_of_the_engine_is_inherited() {
         return;
     }
     // Descriptor 3 is the directory that ls itself reads.
-    let output = Sandbox::new("echo $(ls /proc/self/fd); cat /proc/self/mountinfo | grep -c -v -E ' / / | /(proc|sys|dev|etc)'; cat /proc/self/mountinfo | grep scratch | wc -l");
+    let output = Sandbox::new(
+        "echo $(ls /proc/self/fd); cat /proc/self/mountinfo | grep -c -v -E ' / / | /(proc|sys|dev|etc)'; cat /proc/self/mountinfo | grep scratch | wc -l",
+    );
     assert_eq!(output.output(), "0 1 2 3\n0\n0\n");
 }
 

@@ -44,11 +44,7 @@ fn environment_user_directory_and_input_are_the_tasks() {
     let mut sandbox = Sandbox::new("env; id; pwd; cat; hostname; umask; ulimit -n; echo x > /dev/stdout");
     sandbox.task.env.push(("GREETING".into(), "a b=c\nd".into()));
     sandbox.task.user = UserIds { uid: 12, gid: 34, groups: vec![56, 78] };
-    let user = if current_mode() == Some(Mode::SingleId) {
-        "uid=0 gid=0"
-    } else {
-        "uid=12 gid=34 groups=56,78"
-    };
+    let user = if current_mode() == Some(Mode::SingleId) { "uid=0 gid=0" } else { "uid=12 gid=34 groups=56,78" };
     sandbox.task.workdir = "/new/work".into();
     sandbox.task.stdin = Some(b"from stdin\n".to_vec());
     let output = sandbox.output();
@@ -61,10 +57,7 @@ fn environment_user_directory_and_input_are_the_tasks() {
     assert_eq!(sorted, ["GREETING=a b=c", "PATH=/bin", "d"]);
     let maximum = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let files = maximum.min(65536).to_string();
-    assert_eq!(
-        lines,
-        [user, "/new/work", "from stdin", "step", "0022", files.as_str(), "x"]
-    );
+    assert_eq!(lines, [user, "/new/work", "from stdin", "step", "0022", files.as_str(), "x"]);
     assert_eq!(sandbox.changes(), ["new", "new/work"]);
 }
 

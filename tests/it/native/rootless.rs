@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use stager::builder::native::{Entered, Mode, Wanted, enter_user_namespace, parse_owner, OWNER_ATTRIBUTE};
+use stager::builder::native::{Entered, Mode, OWNER_ATTRIBUTE, Wanted, enter_user_namespace, parse_owner};
 
 use super::*;
 
@@ -115,7 +115,7 @@ fn single_id_helper() {
 /// The emulation: every way to change an owner is recorded where the file is, seen from the caller.
 fn owners_are_recorded() {
     let sandbox = Sandbox::new(
-        "cd /data && chown 33:44 file && chown 5 ../data/sub && chown :6 sub && mkdir -p /jail/bin /jail/in && \
+        "cd /data && chown 33:44 file && chown 5:6 ../data/sub && mkdir -p /jail/bin /jail/in && \
          cp /bin/busybox /jail/bin && touch /jail/in/f && chroot /jail /bin/busybox chown 7:8 /in/f && \
          ln -s file link && chown -h 9:9 link && chown 10:10 link && touch back && chown 1:1 back && chown 0:0 back && \
          touch suid && chmod 4755 suid && chown 2:2 suid && stat -c %a suid && ! chown 1:1 missing 2>/dev/null && \
@@ -140,6 +140,7 @@ const DEBIAN: &str = "/var/tmp/stager-tests/bookworm.tar";
 /// Builds a package in the tree, whose files and script give things to other users, and installs it.
 const PACKAGE: &str = r#"
 set -e
+apt-config dump APT::Sandbox::User | grep root
 mkdir -p /tmp/p/DEBIAN /tmp/p/var/lib/gifts /tmp/p/usr/bin
 printf 'Package: gifts
 Version: 1
@@ -211,6 +212,8 @@ fn debian_helper() {
     };
     assert_eq!(owner("var/lib/gifts"), Some((33, 8)));
     assert_eq!(owner("usr/bin/gift"), Some((1, 60)));
+    // The setting that apt gets for the time of the step left no trace.
+    assert!(!sandbox.task.upper.join("etc/apt").exists());
 }
 
 /// Run by hand, on a machine with a network: `apt-get install` in the tree of the test above.
@@ -220,12 +223,16 @@ fn apt_helper() {
     if !enter(Wanted::SingleId, Mode::SingleId) {
         return;
     }
-    let mut sandbox = debian("apt-get update && apt-get install -y --no-install-recommends postgresql-common man-db dbus && id messagebus");
+    let mut sandbox = debian(
+        "apt-get update && apt-get install -y --no-install-recommends postgresql-common man-db dbus && id messagebus",
+    );
     sandbox.task.network = Network::Default;
     sandbox.task.timeout = None;
     let (outcome, output) = sandbox.try_run().unwrap();
-    println!("{output}
-{outcome:?}");
+    println!(
+        "{output}
+{outcome:?}"
+    );
     assert!(outcome.is_success());
 }
 
