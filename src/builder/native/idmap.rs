@@ -150,7 +150,8 @@ impl IdMap {
 }
 
 fn lines(extents: &[Extent]) -> String {
-    extents.iter().map(|extent| format!("{} {} {}\n", extent.inside, extent.outside, extent.count)).collect()
+    let line = |extent: &Extent| format!("{} {} {}\n", extent.inside, extent.outside, extent.count);
+    extents.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 fn start(program: &Path, pid: i32, extents: &[Extent]) -> io::Result<std::process::Child> {

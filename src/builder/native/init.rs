@@ -58,18 +58,15 @@ fn set_up(job: &Job, report: &mut File, lifeline: &OwnedFd, supervisor: OwnedFd)
     let chroot_escapes = prepared.enter()?;
     let inherited = Inherited { stdin, workdir: prepared.workdir, supervisor, chroot_escapes };
     own_output(job)?;
-    match sys::fork().doing(|| "starting the command's process".into())? {
-        Some(child) => {
-            // Only the command may keep the output open.
-            detach_standard_streams()?;
-            Ok(child)
-        }
-        None => {
-            let failure = payload::become_command(job, inherited);
-            let _ = wire::send(report, &Message::Failed(failure));
-            sys::exit_now(127)
-        }
+    if let Some(child) = sys::fork().doing(|| "starting the command's process".into())? {
+        // Only the command may keep the output open.
+        detach_standard_streams()?;
+        return Ok(child);
     }
+    let failure = payload::become_command(job, inherited);
+    // Nobody is left to tell if this fails: the runner is gone.
+    let _ = wire::send(report, &Message::Failed(failure));
+    sys::exit_now(127)
 }
 
 /// The runner is the parent and has one thread, so its death is this process's death.

@@ -329,8 +329,9 @@ fn mount_dev(targets: &mut Targets<'_>) -> Result<(), Failure> {
         symlinkat(target, &dev, name).doing(|| format!("making /dev/{name}"))?;
     }
     let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let file_systems: [(&str, &str, &[(&str, &str)], MountAttrFlags); 3] = [
-        ("pts", "devpts", &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")], quiet),
+    let pty_options: &[(&str, &str)] = &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+    let file_systems = [
+        ("pts", "devpts", pty_options, quiet),
         ("shm", "tmpfs", &[("mode", "1777"), ("size", "65536k")], attributes),
         ("mqueue", "mqueue", &[], attributes),
     ];

@@ -223,6 +223,7 @@ mod tests {
 
     /// Runs the program as the kernel would.
     fn run(program: &[sock_filter], arch: u32, number: u32, argument: u32) -> u32 {
+        const JUMP: u32 = libc::BPF_JMP | libc::BPF_K;
         let mut accumulator = 0;
         let mut at = 0;
         loop {
@@ -230,7 +231,6 @@ mod tests {
             let (code, value) = (u32::from(instruction.code), instruction.k);
             at += 1;
             let mut branch = |holds| at += usize::from(if holds { instruction.jt } else { instruction.jf });
-            const JUMP: u32 = libc::BPF_JMP | libc::BPF_K;
             match code {
                 _ if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
                     accumulator = match value {
@@ -312,7 +312,7 @@ mod tests {
     fn arguments_decide() {
         let real = |number, argument| native(Identities::Real, number, argument);
         assert_eq!(real(libc::SYS_clone, libc::SIGCHLD as u32), ALLOW);
-        assert_eq!(real(libc::SYS_clone, libc::CLONE_NEWUSER as u32 | 17), errno(libc::EPERM));
+        assert_eq!(real(libc::SYS_clone, (libc::CLONE_NEWUSER | libc::SIGCHLD) as u32), errno(libc::EPERM));
         for (family, allowed) in [
             (1, true),
             (2, true),

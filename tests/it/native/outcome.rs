@@ -228,3 +228,28 @@ fn usage_is_reported() {
     assert!(outcome.usage.peak_memory > 20 << 20, "{outcome:?}");
     assert!(outcome.usage.system + outcome.usage.user > Duration::ZERO);
 }
+
+/// Measured by hand, in a release build: what a step costs over its command.
+#[test]
+#[ignore = "a measurement"]
+fn overhead() {
+    let builder = builder();
+    for network in [Network::Default, Network::None] {
+        let mut sandbox = Sandbox::new("");
+        sandbox.task.argv = vec!["/bin/true".into()];
+        sandbox.task.network = network;
+        let mut times: Vec<Duration> = (0..200)
+            .map(|number| {
+                sandbox.task.upper = sandbox.directory.path().join(format!("upper-{number}"));
+                sandbox.task.scratch = sandbox.directory.path().join(format!("scratch-{number}"));
+                fs_err::create_dir(&sandbox.task.upper).unwrap();
+                fs_err::create_dir(&sandbox.task.scratch).unwrap();
+                let started = Instant::now();
+                sandbox.try_run_with(&builder).unwrap();
+                started.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("{:?} {network:?}: min {:?} p50 {:?} p95 {:?}", current_mode(), times[0], times[100], times[190]);
+    }
+}

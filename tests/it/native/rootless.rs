@@ -138,7 +138,7 @@ fn owners_are_recorded() {
 const DEBIAN: &str = "/var/tmp/stager-tests/bookworm.tar";
 
 /// Builds a package in the tree, whose files and script give things to other users, and installs it.
-const PACKAGE: &str = r#"
+const PACKAGE: &str = r"
 set -e
 apt-config dump APT::Sandbox::User | grep root
 mkdir -p /tmp/p/DEBIAN /tmp/p/var/lib/gifts /tmp/p/usr/bin
@@ -159,7 +159,7 @@ chown 101:102 /tmp/p/var/lib/gifts/file
 dpkg-deb --build /tmp/p /tmp/gifts.deb > /dev/null
 dpkg -i /tmp/gifts.deb
 dpkg --verify gifts
-"#;
+";
 
 #[test]
 fn dpkg_installs_with_a_single_id() {
