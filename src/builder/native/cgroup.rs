@@ -161,10 +161,9 @@ mod tests {
                       31 24 0:27 / /sys/fs/cgroup/memory rw shared:10 - cgroup cgroup rw,memory\n\
                       32 24 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n";
         let found = hierarchies(groups, mounts);
-        let paths: Vec<_> = found.iter().map(|(_, path)| path.to_str().unwrap()).collect();
-        assert_eq!(
-            paths,
-            ["/sys/fs/cgroup/memory/user", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/unified/user.slice/session"]
-        );
+        let paths: Vec<_> = found.iter().map(|(_, path)| path.as_path()).collect();
+        let expected =
+            ["/sys/fs/cgroup/memory/user", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/unified/user.slice/session"];
+        assert_eq!(paths, expected.map(Path::new));
     }
 }

@@ -95,7 +95,9 @@ fn make_namespaces(job: &Job) -> Result<(), Failure> {
 fn enter_control_groups(job: &Job) -> Result<(), Failure> {
     for directory in &job.control_groups {
         let path = directory.to_path().join("cgroup.procs");
-        fs_err::write(&path, "0").doing(|| format!("entering the control group {}", path.display()))?;
+        // Not by fs_err, whose errors don't carry the number that the engine is told.
+        let written = File::options().write(true).open(&path).and_then(|mut file| file.write_all(b"0"));
+        written.doing(|| format!("entering the control group {}", path.display()))?;
     }
     Ok(())
 }

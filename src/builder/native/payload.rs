@@ -1,6 +1,7 @@
 //! The last moments before the step's command: a process in the step's tree gives up all it must not keep, then execs.
 
 use std::ffi::{CString, OsString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -62,7 +63,7 @@ pub(super) fn become_command(job: &Job, inherited: Inherited) -> Failure {
 fn give_up_privileges(job: &Job, inherited: Inherited) -> Result<(), Failure> {
     let stdin = match inherited.stdin {
         Some(stdin) => stdin,
-        None => fs_err::File::open("/dev/null").doing(|| "opening the image's /dev/null".into())?.into_file().into(),
+        None => File::open("/dev/null").doing(|| "opening the image's /dev/null".into())?.into(),
     };
     rustix::stdio::dup2_stdin(stdin).doing(|| "connecting standard input".into())?;
     rustix::stdio::dup2_stderr(rustix::stdio::stdout()).doing(|| "connecting standard error".into())?;

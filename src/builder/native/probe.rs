@@ -19,7 +19,7 @@ use super::mounts::{new_file_system, open_directory};
 use super::overlay::{Stack, Writable, mount_stack};
 use super::seccomp::{self, Identities};
 use super::userns::{EnterError, exit_code, start_in};
-use super::wire::Failure;
+use super::wire::{Failure, errno_of};
 use super::{Mode, current_mode, remove_tree, sys};
 
 /// What the native builder finds on this machine.
@@ -191,7 +191,7 @@ fn inside(mode: Mode, directory: &Path) -> Vec<Check> {
 /// Runs an attempt in a child, so that it can change its namespaces; its error number is the child's exit code.
 fn in_own_process(attempt: &dyn Fn() -> io::Result<()>) -> io::Result<()> {
     let Some(child) = sys::fork()? else {
-        let errno = attempt().err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
+        let errno = attempt().err().map_or(0, |error| errno_of(&error));
         sys::exit_now(errno.min(255));
     };
     match waitpid(Some(child), WaitOptions::empty())?.map(|(_, status)| exit_code(status)) {

@@ -70,6 +70,10 @@ fn enter(wanted: Wanted, expected: Mode) -> bool {
 
 /// Runs all other tests of this module where we are.
 fn run_suite() {
+    // The program we run from was opened outside; its mount is found nevertheless.
+    assert!(
+        format!("{:?}", NativeBuilder::new(&stager::builder::native::own_program()).unwrap()).contains("ReadOnlyMount")
+    );
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["native::", "--skip", "native::rootless", "--test-threads=2"])
         .output()
