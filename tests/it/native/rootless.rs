@@ -319,3 +319,38 @@ fn probe_helper() {
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].1.remedy.contains("add-subuids"), "{problems:?}");
 }
+
+#[test]
+fn a_refusal_names_the_setting() {
+    if is_missing() {
+        return;
+    }
+    // The limit belongs to a user namespace, so it can be set to nothing in one of our own.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all \"$@\"";
+    let output = Command::new("unshare")
+        .args(["-Ur", "sh", "-c", script, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["native::rootless::refused_helper", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .output()
+        .unwrap();
+    must_pass(&output);
+}
+
+#[test]
+#[ignore = "a helper"]
+fn refused_helper() {
+    use stager::builder::native::EnterError;
+    match enter_user_namespace(Wanted::Best).unwrap_err() {
+        EnterError::Refused(diagnosis) => {
+            assert_eq!(diagnosis.problem, "user namespaces are disabled: user.max_user_namespaces=0");
+            assert!(diagnosis.remedy.contains("sysctl user.max_user_namespaces="), "{diagnosis:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let found = stager::builder::native::probe(Path::new(env!("CARGO_BIN_EXE_stager")), directory.path()).unwrap();
+    assert_eq!(found.mode, None);
+    assert!(!found.is_usable());
+    assert!(found.problems()[0].1.problem.contains("user.max_user_namespaces=0"), "{:?}", found.problems());
+    assert!(NativeBuilder::new(Path::new(env!("CARGO_BIN_EXE_stager"))).is_err());
+}
