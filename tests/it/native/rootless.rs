@@ -345,7 +345,7 @@ fn refused_helper() {
             assert_eq!(diagnosis.problem, "user namespaces are disabled: user.max_user_namespaces=0");
             assert!(diagnosis.remedy.contains("sysctl user.max_user_namespaces="), "{diagnosis:?}");
         }
-        other => panic!("{other:?}"),
+        other @ EnterError::Failed { .. } => panic!("{other:?}"),
     }
     let directory = tempfile::tempdir().unwrap();
     let found = stager::builder::native::probe(Path::new(env!("CARGO_BIN_EXE_stager")), directory.path()).unwrap();
