@@ -1,1 +1,3 @@
 //! The only writer to the terminal.
+
+pub mod diagnostics;

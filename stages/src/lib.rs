@@ -2,6 +2,7 @@
 //!
 //! No I/O, no clock, no environment, no YAML: everything here is a function of values.
 
+pub mod graph;
 pub mod ids;
 pub mod spec;
 
