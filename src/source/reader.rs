@@ -138,7 +138,9 @@ impl FileReader for MemoryFiles {
         let matcher = GlobBuilder::new(pattern)
             .literal_separator(true)
             .build()
-            .map_err(|error| ReadError::new(ReadErrorKind::Invalid, format!("invalid pattern `{pattern}`: {}", error.kind())))?
+            .map_err(|error| {
+                ReadError::new(ReadErrorKind::Invalid, format!("invalid pattern `{pattern}`: {}", error.kind()))
+            })?
             .compile_matcher();
         Ok(self.files.keys().filter(|path| matcher.is_match(path)).cloned().collect())
     }
@@ -155,7 +157,8 @@ mod tests {
 
     #[test]
     fn memory_files_answer_like_a_tree() {
-        let files = MemoryFiles::new().file("a/b.txt", "x").file("c.txt", "y").variable("HOME", "/root").refused("TOKEN");
+        let files =
+            MemoryFiles::new().file("a/b.txt", "x").file("c.txt", "y").variable("HOME", "/root").refused("TOKEN");
         assert_eq!(files.read("a/b.txt").unwrap(), b"x");
         assert_eq!(files.read("a").unwrap_err().kind, ReadErrorKind::NotFound);
         assert!(files.is_dir("a").unwrap() && !files.is_dir("c.txt").unwrap());

@@ -90,15 +90,18 @@ fn place_in(source: &SourceFile, error: &Error) -> Option<Place> {
 fn with_help(diagnostic: Diagnostic, error: &Error, request: &TemplateRequest<'_>) -> Diagnostic {
     let text = expression(&diagnostic, error, request);
     let help = match error.kind() {
-        ErrorKind::UndefinedError if text.contains("project") && request.project.is_none() => Some(
-            "`project` is read from the first document before rendering: write it there as plain text".to_owned(),
-        ),
-        ErrorKind::UndefinedError => Some(undefined(error)),
-        ErrorKind::InvalidOperation if text.contains("git.branch") => {
-            Some("git.branch is none here, as no branch is checked out; git.branch | default(\"…\") stands in".to_owned())
+        ErrorKind::UndefinedError if text.contains("project") && request.project.is_none() => {
+            Some("`project` is read from the first document before rendering: write it there as plain text".to_owned())
         }
+        ErrorKind::UndefinedError => Some(undefined(error)),
+        ErrorKind::InvalidOperation if text.contains("git.branch") => Some(
+            "git.branch is none here, as no branch is checked out; git.branch | default(\"…\") stands in".to_owned(),
+        ),
         ErrorKind::InvalidOperation if text.contains("git.tag") => {
             Some("git.tag is none here, as the commit has no tag; git.tag | default(\"…\") stands in".to_owned())
+        }
+        ErrorKind::SyntaxError if !text.is_empty() => {
+            Some("what is no template goes between {% raw %} and {% endraw %}".to_owned())
         }
         ErrorKind::TemplateNotFound => Some(missing_template(error, request)),
         ErrorKind::UnknownFilter => similar(error, FILTERS),
@@ -122,8 +125,9 @@ fn undefined(error: &Error) -> String {
 }
 
 const FILTERS: &[&str] = &[
-    "slug", "quote", "default", "tojson", "indent", "lower", "upper", "title", "replace", "join", "split", "trim", "list",
-    "sort", "unique", "first", "last", "length", "map", "select", "reject", "items", "string", "int", "float", "bool",
+    "slug", "quote", "default", "tojson", "indent", "lower", "upper", "title", "replace", "join", "split", "trim",
+    "list", "sort", "unique", "first", "last", "length", "map", "select", "reject", "items", "string", "int", "float",
+    "bool",
 ];
 
 /// The piece of template that failed.

@@ -48,7 +48,10 @@ fn slug_filter(value: Value) -> Result<String, Error> {
 fn scalar(value: &Value, filter: &str) -> Result<String, Error> {
     match value.kind() {
         ValueKind::String | ValueKind::Number | ValueKind::Bool => Ok(value.to_string()),
-        kind => Err(Error::new(ErrorKind::InvalidOperation, format!("{filter} takes a text, a number or a boolean, not {kind}"))),
+        kind => Err(Error::new(
+            ErrorKind::InvalidOperation,
+            format!("{filter} takes a text, a number or a boolean, not {kind}"),
+        )),
     }
 }
 

@@ -80,15 +80,15 @@ pub(super) fn run(request: &TemplateRequest<'_>, marked: bool) -> Result<Rendere
     let included = library.files();
     match outcome {
         Ok(text) => Ok(Rendered { text, included }),
-        Err(error) => Err(Box::new(TemplateFailure {
-            diagnostic: explain::diagnostic(&error, request, &included),
-            included,
-        })),
+        Err(error) => {
+            Err(Box::new(TemplateFailure { diagnostic: explain::diagnostic(&error, request, &included), included }))
+        }
     }
 }
 
 fn render_main(environment: &Environment<'_>, request: &TemplateRequest<'_>, marked: bool) -> Result<String, Error> {
-    let text = if marked { Cow::Owned(marks::insert(&request.source.text, 0)) } else { Cow::Borrowed(&*request.source.text) };
+    let text =
+        if marked { Cow::Owned(marks::insert(&request.source.text, 0)) } else { Cow::Borrowed(&*request.source.text) };
     let template = environment.template_from_named_str(&request.source.name, &text)?;
     let mut output = Bounded::default();
     let project = request.project.map_or(Value::UNDEFINED, Value::from);

@@ -8,7 +8,8 @@ use crate::source::Diagnostic;
 
 /// Gives every scalar of the tree its kind.
 pub(super) fn resolve(file: &str, chunk: Chunk<'_>, node: &mut Node) -> Result<(), Box<Diagnostic>> {
-    let value: Value = serde_yaml::from_str(chunk.text).map_err(|error| Box::new(rejected(file, chunk, node, &error)))?;
+    let value: Value =
+        serde_yaml::from_str(chunk.text).map_err(|error| Box::new(rejected(file, chunk, node, &error)))?;
     overlay(node, &value).map_err(|mark| {
         let problem = Diagnostic::error("this YAML can be read in more than one way").at(mark.place(file));
         Box::new(problem.help("write it in a plainer form: quote texts, keep values on one line"))
