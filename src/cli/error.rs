@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use crate::builder::BuilderError;
+use crate::builder::native::EnterError;
 use crate::config::ConfigError;
 use crate::plan::PlanError;
 use crate::source::{Diagnostic, SourceFile};
@@ -27,6 +28,8 @@ pub(super) enum ExitCode {
 #[derive(Debug)]
 pub struct CommandError {
     code: ExitCode,
+    /// The exit code of the process that did the work and said all there is to say.
+    finished: Option<u8>,
     message: String,
     causes: Vec<String>,
     /// Lines shown as they are, such as the end of a step's output.
@@ -55,6 +58,7 @@ impl CommandError {
         });
         Self {
             code,
+            finished: None,
             message,
             causes,
             details: Vec::new(),
@@ -75,6 +79,7 @@ impl CommandError {
     pub(super) fn usage_text(message: impl Into<String>) -> Self {
         Self {
             code: ExitCode::Usage,
+            finished: None,
             message: message.into(),
             causes: Vec::new(),
             details: Vec::new(),
@@ -82,6 +87,16 @@ impl CommandError {
             sources: Vec::new(),
             hints: Vec::new(),
         }
+    }
+
+    /// Something that this machine doesn't let be done.
+    pub(super) fn backend(message: impl Into<String>) -> Self {
+        Self { code: ExitCode::Backend, ..Self::usage_text(message) }
+    }
+
+    /// Another process did the work, said what there was to say, and ended with this code.
+    pub(super) fn finished(code: i32) -> Self {
+        Self { finished: Some(u8::try_from(code).unwrap_or(1)), ..Self::usage_text("") }
     }
 
     /// With advice on what to do.
@@ -92,6 +107,9 @@ impl CommandError {
 
     /// Tells people, and returns the exit code.
     pub(super) fn report(&self, colours: bool) -> u8 {
+        if let Some(code) = self.finished {
+            return code;
+        }
         let mut text = String::new();
         if !self.diagnostics.is_empty() {
             text.push_str(&ui::render(&self.diagnostics, &self.sources, colours));
@@ -110,6 +128,16 @@ impl CommandError {
         }
         ui::print_message(text.trim_end());
         self.code as u8
+    }
+}
+
+impl From<EnterError> for CommandError {
+    fn from(error: EnterError) -> Self {
+        let found = Self::new(ExitCode::Backend, &error);
+        match error {
+            EnterError::Refused(diagnosis) => found.hint(diagnosis.remedy),
+            EnterError::Failed { .. } => found.hint("`stager doctor` shows what this machine lets builds do"),
+        }
     }
 }
 

@@ -10,6 +10,12 @@ use crate::image::write::DestinationError;
 use crate::plan::PlanError;
 use crate::{giterminism, storage};
 
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,7 +24,7 @@ pub enum Error {
     Git(#[from] GitError),
     /// The config.
     #[error(transparent)]
-    Config(#[from] Box<ConfigError>),
+    Config(Box<ConfigError>),
     /// Giterminism refuses something.
     #[error(transparent)]
     Giterminism(#[from] giterminism::Error),

@@ -134,7 +134,7 @@ impl ProjectFiles {
         }
         let diagnostics = loaded.text.relocate(refused);
         let rendered = Some(loaded.text.rendered().text.clone());
-        Err(Box::new(ConfigError { diagnostics, sources: loaded.text.sources(), rendered }).into())
+        Err(ConfigError { diagnostics, sources: loaded.text.sources(), rendered }.into())
     }
 
     fn check(&self, claim: &Claim) -> Result<(), giterminism::Error> {
