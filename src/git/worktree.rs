@@ -119,6 +119,21 @@ impl Repository {
         Ok(Some(content))
     }
 
+    /// Whether git's ignore rules cover a path that git does not track.
+    pub fn is_ignored(&self, path: impl AsRef<[u8]>) -> Result<bool, GitError> {
+        let path = path.as_ref();
+        let ignored = self.handle().is_path_ignored(Path::new(OsStr::from_bytes(path)));
+        ignored.map_err(|error| self.failed(format!("apply ignore rules to `{}`", shown(path)), error))
+    }
+
+    /// Where a path of the work tree leads when all links are followed, relative to the repository's root; `None` if
+    /// there is nothing.
+    pub fn working_target(&self, path: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, GitError> {
+        let root = self.work_path(b"")?;
+        let place = self.working_path(path.as_ref())?;
+        Ok(place.and_then(|place| Some(place.strip_prefix(&root).ok()?.as_os_str().as_bytes().to_vec())))
+    }
+
     /// Whether a path of the work tree is a directory, following links.
     pub fn working_directory_exists(&self, path: impl AsRef<[u8]>) -> Result<bool, GitError> {
         Ok(self.working_path(path.as_ref())?.is_some_and(|place| place.is_dir()))

@@ -1,1 +1,23 @@
-//! The gate through which every project file and environment look-up passes.
+//! Giterminism: a build reads a commit, not a directory, and what is let in from outside is declared and reviewed.
+//!
+//! [`Rules`] is what `stager-giterminism.yaml` and `werf-giterminism.yaml` of the commit allow. [`Gate`] applies them: it
+//! is the only reader of project files, environment variables and secrets, hands the config its [`FileReader`], and
+//! remembers what it let through and what it refused. What is refused is a [`Refusal`], which names the thing, the rule
+//! and the lines that would allow it.
+//!
+//! [`FileReader`]: crate::source::FileReader
+
+mod base_files;
+mod error;
+mod gate;
+mod patterns;
+mod reader;
+mod rules;
+mod secrets;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Error, Refusal, RefusalKind, Refused};
+pub use gate::{Gate, GateOptions, Keys, Mode, Read, ReadKind, Use};
+pub use reader::FileClass;
+pub use rules::Rules;

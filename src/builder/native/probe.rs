@@ -1,2 +1,4 @@
 //! stub
-pub(super) fn helper_main() -> i32 { 0 }
+pub(super) fn helper_main() -> i32 {
+    0
+}
