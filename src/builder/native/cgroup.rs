@@ -45,11 +45,9 @@ impl ControlGroups {
         let counts = |group: &PathBuf| {
             ["memory.events", "memory.oom_control"].map(|name| fs_err::read_to_string(group.join(name)).ok())
         };
-        self.groups
-            .iter()
-            .flat_map(counts)
-            .flatten()
-            .any(|text| text.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0"))
+        self.groups.iter().flat_map(counts).flatten().any(|text| {
+            text.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0")
+        })
     }
 
     fn limit(&mut self, own: &OwnGroups, controller: &str, settings: &[(&str, u64)]) -> Result<(), BuilderError> {

@@ -1,4 +1,2 @@
 //! stub
-pub(super) fn helper_main() -> i32 {
-    0
-}
+pub(super) fn helper_main() -> i32 { 0 }

@@ -122,7 +122,9 @@ fn open_source(source: &JobSource, job: &Job) -> Result<Option<OwnedFd>, Failure
             let handle = open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
                 .doing(|| format!("opening the mount source {}", path.display()))?;
             let attributes = NO_DEVICES | read_only_if(*read_only);
-            clone_tree(&handle, "", attributes).map(Some).doing(|| format!("copying the mount of {}", path.display()))
+            clone_tree(&handle, "", attributes)
+                .map(Some)
+                .doing(|| format!("copying the mount of {}", path.display()))
         }
         JobSource::Layers { lowers, path } => {
             let paths: Vec<PathBuf> = lowers.iter().map(Bytes::to_path).collect();
@@ -224,21 +226,11 @@ fn known_kind(source: &JobSource) -> Option<TargetKind> {
 
 /// Hidden from steps: files that tell about, or change, the host. As Docker and runc do.
 const MASKED_IN_PROC: [&str; 11] = [
-    "acpi",
-    "asound",
-    "interrupts",
-    "kcore",
-    "keys",
-    "latency_stats",
-    "sched_debug",
-    "scsi",
-    "timer_list",
-    "timer_stats",
-    "vmallocinfo",
+    "acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list",
+    "timer_stats", "vmallocinfo",
 ];
 const READ_ONLY_IN_PROC: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
-const MASKED_IN_SYS: [&str; 5] =
-    ["firmware", "devices/virtual/powercap", "fs/cgroup", "kernel/debug", "kernel/tracing"];
+const MASKED_IN_SYS: [&str; 5] = ["firmware", "devices/virtual/powercap", "fs/cgroup", "kernel/debug", "kernel/tracing"];
 
 fn mount_proc(targets: &mut Targets<'_>, workshop: &Workshop) -> Result<(), Failure> {
     let attributes = NO_DEVICES | MountAttrFlags::MOUNT_ATTR_NOEXEC;
@@ -393,9 +385,7 @@ fn refuse_kernel_file_systems(place: &OwnedFd, target: &str) -> Result<(), Failu
     const SYSFS_MAGIC: u64 = 0x6265_6572;
     let stat = rustix::fs::fstatfs(place).doing(|| format!("looking at {target}"))?;
     if [PROC_MAGIC, SYSFS_MAGIC].contains(&(stat.f_type as u64)) {
-        return Err(Failure::refusal(format!(
-            "{target} lies in a file system of the kernel; nothing can be mounted there"
-        )));
+        return Err(Failure::refusal(format!("{target} lies in a file system of the kernel; nothing can be mounted there")));
     }
     Ok(())
 }

@@ -20,9 +20,7 @@ fn processes_of_the_machine_are_out_of_sight() {
     if is_missing() {
         return;
     }
-    let output =
-        Sandbox::new("echo $$; ls /proc | grep -c '^[0-9]'; cat /proc/1/environ; ls -l /proc/1/exe /proc/1/fd")
-            .try_run();
+    let output = Sandbox::new("echo $$; ls /proc | grep -c '^[0-9]'; cat /proc/1/environ; ls -l /proc/1/exe /proc/1/fd").try_run();
     let (_, output) = output.unwrap();
     let mut lines = output.lines();
     assert_eq!(lines.next(), Some("2"));
@@ -87,9 +85,7 @@ fn nothing_of_the_engine_is_inherited() {
         return;
     }
     // Descriptor 3 is the directory that ls itself reads.
-    let output = Sandbox::new(
-        "echo $(ls /proc/self/fd); cat /proc/self/mountinfo | grep -c -v -E ' / / | /(proc|sys|dev|etc)'; cat /proc/self/mountinfo | grep scratch | wc -l",
-    );
+    let output = Sandbox::new("echo $(ls /proc/self/fd); cat /proc/self/mountinfo | grep -c -v -E ' / / | /(proc|sys|dev|etc)'; cat /proc/self/mountinfo | grep scratch | wc -l");
     assert_eq!(output.output(), "0 1 2 3\n0\n0\n");
 }
 

@@ -54,7 +54,10 @@ fn environment_user_directory_and_input_are_the_tasks() {
     drop(environment);
     sorted.sort_unstable();
     assert_eq!(sorted, ["GREETING=a b=c", "PATH=/bin", "d"]);
-    assert_eq!(lines, ["uid=12 gid=34 groups=56,78", "/new/work", "from stdin", "step", "0022", "65536", "x"]);
+    assert_eq!(
+        lines,
+        ["uid=12 gid=34 groups=56,78", "/new/work", "from stdin", "step", "0022", "65536", "x"]
+    );
     assert_eq!(sandbox.changes(), ["new", "new/work"]);
 }
 
