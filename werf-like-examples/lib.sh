@@ -106,10 +106,12 @@ debian_base() {
 
 # Builds twice: the second build finds everything done. Arguments: what `stager build` gets.
 build_twice() {
-    local start
+    local start report=$out/report.json
     echo "building: stager build $*"
     "$stager" build "$@"
     start=$(date +%s%N)
-    "$stager" build "$@"
+    "$stager" build "$@" --report "$report"
+    [[ -s $report ]] || die "no report at $report"
+    ! grep -q '"status": *"built"' "$report" || die "the second build built something: see $report"
     echo "built again: nothing to do, $((($(date +%s%N) - start) / 1000000)) ms"
 }

@@ -15,7 +15,7 @@ pub struct CancelToken {
 
 #[derive(Debug)]
 struct Inner {
-    raised: AtomicBool,
+    raised: Arc<AtomicBool>,
     event: OwnedFd,
 }
 
@@ -23,7 +23,7 @@ impl CancelToken {
     /// A token that nobody has raised. Fails only when the process is out of file descriptors.
     pub fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { inner: Arc::new(Inner { raised: AtomicBool::new(false), event }) })
+        Ok(Self { inner: Arc::new(Inner { raised: Arc::default(), event }) })
     }
 
     /// Raises the flag and wakes everybody who waits. Does nothing the second time.
@@ -31,6 +31,11 @@ impl CancelToken {
         self.inner.raised.store(true, Ordering::SeqCst);
         // The counter is never read, so it stays readable for every waiter; a write fails only when it is already huge.
         let _ = rustix::io::write(&self.inner.event, &1u64.to_ne_bytes());
+    }
+
+    /// The flag itself, for code that only tests it.
+    pub fn flag(&self) -> &Arc<AtomicBool> {
+        &self.inner.raised
     }
 
     /// Whether the flag is raised.

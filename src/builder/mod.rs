@@ -18,7 +18,7 @@ mod task;
 
 pub use cancel::CancelToken;
 pub use task::{
-    BuilderError, Limits, MountSource, Network, StepMount, StepOutcome, StepStatus, StepTask, UserIds, Usage,
+    BuilderError, Limits, MountSource, Network, StepMount, StepOutcome, StepStatus, StepTask, Usage, UserIds,
 };
 
 /// Something that runs steps.

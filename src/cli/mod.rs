@@ -1,1 +1,59 @@
-//! argv in, exit code out: the only user of clap.
+//! argv in, exit code out: one file for each command, each one turning arguments into options, calling one operation, and
+//! printing its result. The only user of clap.
+
+mod arguments;
+mod build;
+mod completion;
+mod config;
+mod context;
+mod error;
+mod interrupt;
+mod plan;
+
+use clap::{Parser, Subcommand};
+
+pub use context::Context;
+use error::CommandError;
+
+/// Builds container images from a git commit, in stages that are kept and reused.
+#[derive(Debug, Parser)]
+#[command(name = "stager", version, max_term_width = 110, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build images
+    Build(build::Arguments),
+    /// Show what a build would consist of, from the config and the commit alone
+    Plan(plan::Arguments),
+    /// Look at the config
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print a completion script for a shell
+    Completion(completion::Arguments),
+}
+
+/// Runs the command line; returns the exit code.
+pub fn main() -> u8 {
+    let context = match Context::from_process() {
+        Ok(context) => context,
+        Err(error) => return error.report(false),
+    };
+    let cli = match Cli::try_parse_from(&context.arguments) {
+        Ok(cli) => cli,
+        Err(error) => return error::report_usage(&error),
+    };
+    let result = match cli.command {
+        Command::Build(arguments) => build::run(&context, arguments),
+        Command::Plan(arguments) => plan::run(&context, arguments),
+        Command::Config(command) => config::run(&context, command),
+        Command::Completion(arguments) => completion::run(&arguments),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.report(context.colours),
+    }
+}

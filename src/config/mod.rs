@@ -1,3 +1,31 @@
-//! Dialects: documents as written, lowered to the one project specification.
+//! Configs: documents as written, in one of several dialects, lowered to the one project specification.
+//!
+//! [`load`] goes from text to [`stages::spec::Project`]: the file is found, rendered ([`crate::template`]), read as YAML
+//! whose every key knows its place ([`yaml`]), read again as the dialect's documents (tables of keys in each dialect's
+//! `schema`), lowered (`lower`), and checked across images (`validate`). Every step reports all that it finds, as
+//! [`crate::source::Diagnostic`]s with places in the file that a person edits.
+//!
+//! Files come through a [`crate::source::FileReader`]. This module knows neither git nor giterminism: what needs a
+//! permission is handed to the caller as a [`Claim`].
 
+mod claim;
+mod cleanup;
+mod dialect;
+mod graph;
+mod load;
+mod read;
+pub mod reference;
+mod rules;
+mod stager;
+mod text;
+mod validate;
 pub mod yaml;
+
+pub use claim::Claim;
+pub use cleanup::{CleanupPolicies, KeepPolicy, Limit, LimitOperator, ReferencePattern};
+pub use dialect::{DISCOVERED, Dialect, UnknownDialect};
+pub use graph::{GraphFormat, UnknownGraphFormat, graph};
+pub use load::{ConfigError, LoadRequest, LoweredConfig, discover, load, render};
+pub use text::ConfigText;
+
+pub use crate::template::GitValues;

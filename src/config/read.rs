@@ -64,6 +64,19 @@ impl<'a> Reader<'a> {
         self.within(Segment::Index(index), run)
     }
 
+    /// Puts keys, and perhaps an index, on the path; gives what [`Self::leave`] takes.
+    pub(crate) fn enter(&mut self, keys: &[&str], index: Option<usize>) -> usize {
+        let depth = self.path.len();
+        self.path.extend(keys.iter().map(|key| Segment::Key((*key).to_owned())));
+        self.path.extend(index.map(Segment::Index));
+        depth
+    }
+
+    /// Takes off the path what [`Self::enter`] put there.
+    pub(crate) fn leave(&mut self, depth: usize) {
+        self.path.truncate(depth);
+    }
+
     fn within<T>(&mut self, segment: Segment, run: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(segment);
         let result = run(self);
@@ -76,8 +89,7 @@ impl<'a> Reader<'a> {
         let mut path = String::new();
         for segment in &self.path {
             match segment {
-                Segment::Key(key) if path.is_empty() => path.push_str(key),
-                Segment::Key(key) => path.extend([".", key]),
+                Segment::Key(key) => push_key(&mut path, key),
                 Segment::Index(index) => write!(path, "[{index}]").expect("writing to a string does not fail"),
             }
         }
@@ -86,8 +98,9 @@ impl<'a> Reader<'a> {
 
     /// The key path with one more key.
     pub(crate) fn path_to(&self, key: &str) -> String {
-        let path = self.path();
-        if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+        let mut path = self.path();
+        push_key(&mut path, key);
+        path
     }
 
     /// The value is not of the type it has to be.
@@ -136,6 +149,16 @@ impl<'a> Reader<'a> {
             None => format!("the keys here are {}", list(known)),
         });
         meant.and_then(|meant| known.iter().copied().find(|key| *key == meant))
+    }
+}
+
+/// Adds a key to a path; one that is not a plain word is quoted.
+fn push_key(path: &mut String, key: &str) {
+    let plain = !key.is_empty() && key.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-'));
+    match (plain, path.is_empty()) {
+        (true, true) => path.push_str(key),
+        (true, false) => path.extend([".", key]),
+        (false, _) => write!(path, "[{key:?}]").expect("writing to a string does not fail"),
     }
 }
 

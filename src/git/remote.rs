@@ -55,14 +55,33 @@ pub struct Remotes {
     fetched: Mutex<HashMap<(String, RemoteReference), Fetched>>,
 }
 
+/// Large repositories over slow lines end within this.
+const DEADLINE: Duration = Duration::from_secs(30 * 60);
 const POLL: Duration = Duration::from_millis(25);
 const INTERRUPTED: &str = "interrupted";
 
 impl Remotes {
-    /// Clones are kept in `directory`, which is made when needed. A fetch, and the wait for another process that
-    /// fetches the same, may each take as long as the deadline.
-    pub fn new(directory: PathBuf, deadline: Duration, is_cancelled: IsCancelled) -> Self {
-        Self { directory, deadline, is_cancelled, open: Mutex::default(), fetched: Mutex::default() }
+    /// Clones are kept in `directory`, which is made when needed.
+    pub fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            deadline: DEADLINE,
+            is_cancelled: Arc::new(|| false),
+            open: Mutex::default(),
+            fetched: Mutex::default(),
+        }
+    }
+
+    /// Gives up when this says so.
+    #[must_use]
+    pub fn cancelled_by(self, is_cancelled: IsCancelled) -> Self {
+        Self { is_cancelled, ..self }
+    }
+
+    /// How long a fetch, and the wait for another process that fetches the same, may each take.
+    #[must_use]
+    pub fn deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Makes a commit available. One that is named by its id and is here already needs no network; a branch, tag or
@@ -445,9 +464,7 @@ fn credentials(url: &str) -> Option<&str> {
 /// The address as messages show it. A user name alone, as ssh addresses have it, is no secret there.
 pub(super) fn without_credentials(url: &str) -> String {
     match credentials(url) {
-        Some(found) if !(url.starts_with("ssh://") && !found.contains(':')) => {
-            url.replacen(&format!("{found}@"), "", 1)
-        }
+        Some(found) if !url.starts_with("ssh://") || found.contains(':') => url.replacen(&format!("{found}@"), "", 1),
         _ => url.to_owned(),
     }
 }
@@ -458,7 +475,7 @@ mod tests {
     use super::*;
 
     fn remotes(directory: &Path) -> Remotes {
-        Remotes::new(directory.join("git"), Duration::from_secs(20), Arc::new(|| false))
+        Remotes::new(&directory.join("git")).deadline(Duration::from_secs(20))
     }
 
     #[test]
@@ -532,7 +549,7 @@ mod tests {
         let none = RemoteReference::Branch("none".to_owned());
         let error = remotes.fetch_now(&remote, &none, "refs/heads/none").unwrap_err().to_string();
         assert!(error.contains("branch `none`") && error.contains("couldn't find remote ref"), "{error}");
-        let cancelled = Remotes { is_cancelled: Arc::new(|| true), ..self::remotes(store.path()) };
+        let cancelled = self::remotes(store.path()).cancelled_by(Arc::new(|| true));
         assert!(
             cancelled
                 .fetch_now(&remote, &RemoteReference::Head, "HEAD")

@@ -190,7 +190,7 @@ impl Repository {
         let scan = Scan { repository: self, index: &index, staged: &staged, scopes, trust, threads };
         let Findings { mut changes, untracked, submodules } = scan.run()?;
         let mut incomplete = self.add_untracked(untracked, scopes, limit, &mut changes)?;
-        self.settle_missing(&staged, scopes, &mut changes)?;
+        self.settle_missing(&staged, scopes, &mut changes);
         for (path, recorded) in submodules {
             incomplete |= self.submodule_changes(path, recorded, scopes, threads, limit, &mut changes)?;
         }
@@ -246,7 +246,7 @@ impl Repository {
     }
 
     /// Files of HEAD that `git rm` took from the index: gone, or still there without git's knowledge.
-    fn settle_missing(&self, staged: &Staged, scopes: &Scopes<'_>, changes: &mut Changes) -> Result<(), GitError> {
+    fn settle_missing(&self, staged: &Staged, scopes: &Scopes<'_>, changes: &mut Changes) {
         for missing in staged.missing.iter().filter(|missing| scopes.contains(&missing.path)) {
             changes.retain(|(path, _)| *path != missing.path);
             match hash_on_disk(self, &missing.path, missing.mode) {
@@ -255,7 +255,6 @@ impl Repository {
                 Ok(None) | Err(_) => changes.push((missing.path.clone(), ChangeKind::Removed)),
             }
         }
-        Ok(())
     }
 
     fn submodule_changes(

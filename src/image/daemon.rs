@@ -116,6 +116,8 @@ pub fn load_archive(
     std::thread::scope(|scope| {
         let producer = scope.spawn(move || produce(sender, write));
         let answer = runtime.block_on(upload(&docker, host, receiver, options));
+        // the connection's task may still hold the receiver, and with it the producer
+        runtime.shutdown_background();
         match (answer, producer.join()) {
             (_, Err(panic)) => std::panic::resume_unwind(panic),
             // a broken stream only says that the engine stopped listening: its own words matter

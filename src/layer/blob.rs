@@ -154,11 +154,10 @@ impl Output {
 
     fn finish(self, empty: bool) -> io::Result<()> {
         match self {
-            Self::Plain(_) => Ok(()),
             Self::Gzip(pool, ready) if empty => {
                 ready.send(Ready::Member(pool.submit(Block::default()))).map_err(|_| stopped())
             }
-            Self::Gzip(..) => Ok(()),
+            Self::Plain(_) | Self::Gzip(..) => Ok(()),
             Self::Zstd(encoder) => encoder.finish()?.flush(),
             Self::ZstdFailed(error) => Err(error),
         }

@@ -27,7 +27,7 @@ type Input<R> = Chain<Cursor<Vec<u8>>, BufReader<R>>;
 
 enum Inner<B: BufRead> {
     Plain(B),
-    Gzip(GzipMembers<B>),
+    Gzip(Box<GzipMembers<B>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, B>>),
 }
 
@@ -46,7 +46,7 @@ impl<R: Read> Decompressor<R> {
         let (gzip, zstd) = (magic.starts_with(GZIP), magic.starts_with(ZSTD));
         let input = Cursor::new(magic).chain(blob);
         let inner = if gzip {
-            Inner::Gzip(GzipMembers { decoder: Some(GzDecoder::new(input)) })
+            Inner::Gzip(Box::new(GzipMembers { decoder: Some(GzDecoder::new(input)) }))
         } else if zstd {
             Inner::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(input).map_err(failed)?))
         } else {

@@ -12,10 +12,6 @@ use rustix::path::Arg;
 use super::error;
 use super::path::components;
 
-/// How directories are opened for reading.
-pub(super) const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
 /// Opens a directory that stager itself named; links in its path are the user's own.
 pub(super) fn open_root(path: &Path) -> error::Result<OwnedFd> {
     fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())

@@ -20,34 +20,42 @@
 
 mod blob;
 mod compress;
+mod content;
 mod copy;
 mod decompress;
 mod error;
 mod handle;
+mod import;
 mod merged;
 mod metadata;
 mod node;
 mod pack;
 mod path;
 mod pool;
+mod rootfs;
 mod sha256;
 mod tar;
 #[cfg(test)]
 mod testing;
 mod unpack;
+mod unpack_blob;
 mod walk;
 mod writer;
 
 pub use blob::{BlobSummary, write_blob};
 pub use compress::{COMPRESSION_VERSION, Compression};
+pub use content::{CONTENT_VERSION, ContentOptions, content_id};
 pub use decompress::Decompressor;
 pub use error::{Error, Result};
+pub use import::{ImportOptions, ImportSpec, ImportStats, Importer, import_tree};
 pub use merged::{Descend, Entry, MergedTree};
 pub use metadata::{Clamp, Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, Xattrs};
 pub use node::{Device, DeviceKind, FileKind};
-pub use pack::{LayerStats, PackOptions, pack};
+pub use pack::{LayerStats, PackOptions, pack, pack_without};
+pub use rootfs::pack_merged;
 pub use sha256::{HashingReader, HashingWriter, Sha256};
 pub use tar::reader::Limits;
 pub use tar::writer::{FORMAT_VERSION, TarWriter};
 pub use unpack::{UnpackOptions, UnpackStats, unpack};
+pub use unpack_blob::unpack_blob;
 pub use writer::{LayerWriter, Skipped};

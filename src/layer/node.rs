@@ -135,7 +135,7 @@ impl Node {
                 xattrs: attributes.layer,
             },
             identity: identity_of(stat),
-            links: stat.st_nlink as u64,
+            links: links_of(stat),
             file: None,
         })
     }
@@ -145,6 +145,12 @@ impl Node {
 #[allow(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
 pub(super) fn identity_of(stat: &Stat) -> Identity {
     (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+/// The number of names of a file.
+#[allow(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
+pub(super) fn links_of(stat: &Stat) -> u64 {
+    stat.st_nlink as u64
 }
 
 /// The time of last modification on disk.

@@ -36,17 +36,28 @@ pub struct LayerStats {
 /// attributes), so that a `chmod /` reaches the image and an ordinary layer says nothing of the root. An opaque mark on
 /// the root is ignored, as overlayfs does.
 pub fn pack(layer: &Path, out: impl Write, options: &PackOptions) -> Result<LayerStats> {
+    pack_without(layer, &[], out, options)
+}
+
+/// As [`pack`], without the entries of the directories `omitted` (relative; the empty path is the root), whose content is
+/// written all the same: directories that stand only for what lies below.
+pub fn pack_without(
+    layer: &Path,
+    omitted: &[PathBuf],
+    out: impl Write,
+    options: &PackOptions,
+) -> Result<LayerStats> {
     let (mut walk, root, _) = Walk::new(layer, options.ownership)?;
     let mut writer = TarWriter::new(out);
     let mut packer = Packer { clamp: options.clamp, links: HashMap::new(), stats: LayerStats::default() };
-    if !is_plain_root(&root.metadata) {
+    if !is_plain_root(&root.metadata) && !omitted.iter().any(|path| path.as_os_str().is_empty()) {
         writer.directory(Path::new(""), &packer.archived(root.metadata))?;
     }
     while let Some(item) = walk.next()? {
         if item.whiteout {
             packer.stats.entries += 1;
             writer.whiteout(&item.path)?;
-        } else {
+        } else if !omitted.contains(&item.path) {
             packer.entry(&mut writer, &item.path, item.read(options.ownership)?)?;
         }
     }

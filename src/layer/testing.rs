@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{self, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
@@ -106,11 +107,14 @@ pub(super) fn set_times(path: &Path, seconds: i64) {
     fs::utimensat(fs::CWD, path, &times, fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
-pub(super) const REAL: PackOptions = PackOptions { ownership: Ownership::Real, clamp: None };
+/// How trees are packed here.
+pub(super) fn pack_options() -> PackOptions {
+    PackOptions { ownership: ownership(), clamp: None }
+}
 
 pub(super) fn pack_bytes(layer: &Path) -> Vec<u8> {
     let mut out = Vec::new();
-    pack(layer, &mut out, &REAL).unwrap();
+    pack(layer, &mut out, &pack_options()).unwrap();
     out
 }
 
@@ -148,8 +152,8 @@ fn list(root: &Path, path: &Path, lines: &mut Vec<String>) {
                 "{} {what} {:o} {}:{}",
                 path.display(),
                 metadata.mode() & 0o7777,
-                metadata.uid(),
-                metadata.gid()
+                shown_id(metadata.uid(), rustix::process::geteuid().as_raw()),
+                shown_id(metadata.gid(), rustix::process::getegid().as_raw())
             ));
         } else {
             lines.push(format!("{} {what}", path.display()));
@@ -160,11 +164,63 @@ fn list(root: &Path, path: &Path, lines: &mut Vec<String>) {
     }
 }
 
-/// Tells whether the test runs as root; says so when not.
+/// An id as the tests name it: who runs them without root stands for root.
+fn shown_id(id: u32, own: u32) -> u32 {
+    if id == own && !can_set_owners() { 0 } else { id }
+}
+
+/// Tells whether any owner can be set here: real root, or a user namespace with many ids.
+pub(super) fn can_set_owners() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::chown(file.path(), Some(1_001), Some(1_002)).is_ok()
+    })
+}
+
+/// Tells whether the test may set owners and make device nodes; says so when not.
 pub(super) fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
+    if !can_set_owners() {
         eprintln!("skipped: needs root to set owners and make device nodes");
     }
-    root
+    can_set_owners()
+}
+
+/// The ownership that works here.
+pub(super) fn ownership() -> Ownership {
+    if can_set_owners() { Ownership::Real } else { Ownership::Recorded }
+}
+
+/// An entry of an archive that says what it likes: type flag, path, link, content.
+pub(super) type Raw<'a> = (u8, &'a str, &'a str, &'a [u8]);
+
+/// An archive made by hand; every entry has mode 0644 (directories 0755), owner 0:0 and time 5.
+pub(super) fn raw_archive(entries: &[Raw<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (flag, path, link, content) in entries {
+        out.extend_from_slice(&raw_header(*flag, path.as_bytes(), link.as_bytes(), content.len() as u64));
+        out.extend_from_slice(content);
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.resize(out.len() + 1024, 0);
+    out
+}
+
+pub(super) fn raw_header(flag: u8, path: &[u8], link: &[u8], size: u64) -> [u8; 512] {
+    let mut block = [0; 512];
+    block[..path.len()].copy_from_slice(path);
+    block[157..157 + link.len()].copy_from_slice(link);
+    let mode = if flag == b'5' { 0o755 } else { 0o644 };
+    for (range, value) in [(100..108, mode), (108..116, 0), (116..124, 0), (124..136, size), (136..148, 5)] {
+        super::tar::numbers::write_octal(&mut block[range], value);
+    }
+    block[156] = flag;
+    block[257..265].copy_from_slice(b"ustar\x0000");
+    fix_checksum(&mut block);
+    block
+}
+
+pub(super) fn fix_checksum(block: &mut [u8; 512]) {
+    let (sum, _) = super::tar::header::checksums(block);
+    super::tar::numbers::write_octal(&mut block[148..155], sum);
 }

@@ -63,7 +63,7 @@ impl Client {
     /// What a reference stands for now: the manifest's digest, size and media type. Usually one HEAD request.
     pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
         let task = Task::new("resolve", reference);
-        let call = accepting(self.manifest_call(&task, reference, Method::HEAD));
+        let call = accepting(Self::manifest_call(&task, reference, Method::HEAD));
         let answered = self.core.retried(&call, &[200, 400, 405, 501])?;
         if answered.status() == 200
             && let Some(descriptor) = described(&task, &answered, reference)?
@@ -85,7 +85,7 @@ impl Client {
         let mut raw = self.fetch_manifest(&task, reference)?;
         for _ in 0..=MAX_NESTING {
             let index = match raw.parse()? {
-                Manifest::Image(image) => return Ok((raw, image)),
+                Manifest::Image(image) => return Ok((raw, *image)),
                 Manifest::Index(index) => index,
             };
             let chosen = select_platform(&index, platform)?;
@@ -207,14 +207,14 @@ impl Client {
         Err(Error::protocol(&task, "the list of tags has too many pages"))
     }
 
-    fn manifest_call<'a>(&self, task: &'a Task, reference: &'a Reference, method: Method) -> Call<'a> {
+    fn manifest_call<'a>(task: &'a Task, reference: &'a Reference, method: Method) -> Call<'a> {
         let repository = reference.repository();
         let path = format!("{}/manifests/{}", repository.path(), reference.selector());
         Call::new(task, repository.registry(), method, Target::Api(path), Scopes::pull(repository.path()))
     }
 
     fn fetch_manifest(&self, task: &Task, reference: &Reference) -> Result<RawManifest, Error> {
-        let call = accepting(self.manifest_call(task, reference, Method::GET));
+        let call = accepting(Self::manifest_call(task, reference, Method::GET));
         let mut backoff = super::retry::Backoff::new(&self.core.settings, task);
         let (answered, bytes) = loop {
             let attempt = self.core.once(&call, &[200]).and_then(|mut answered| {
@@ -267,15 +267,17 @@ fn described(task: &Task, answered: &Answered, reference: &Reference) -> Result<
 
 /// The target of `Link: <…>; rel="next"`.
 fn next_page(answered: &Answered) -> Option<String> {
-    let link = answered.header(LINK)?;
-    link.split(',').find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_next = parameters.split(';').any(|parameter| {
-            parameter
-                .trim()
-                .strip_prefix("rel=")
-                .is_some_and(|value| value.trim_matches('"').eq_ignore_ascii_case("next"))
-        });
-        is_next.then(|| target.to_owned())
-    })
+    let mut rest = answered.header(LINK)?;
+    while let Some((target, tail)) = rest.split_once('<').and_then(|(_, after)| after.split_once('>')) {
+        let parameters = tail.split('<').next().unwrap_or_default();
+        let is_next = |parameter: &str| {
+            let value = parameter.trim().strip_prefix("rel=");
+            value.is_some_and(|value| value.trim_matches('"').eq_ignore_ascii_case("next"))
+        };
+        if parameters.split([';', ',']).any(is_next) {
+            return Some(target.to_owned());
+        }
+        rest = tail;
+    }
+    None
 }

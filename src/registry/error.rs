@@ -380,9 +380,9 @@ pub(super) fn printable(text: &str, limit: usize) -> String {
             let hidden = character.is_control()
                 || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
             if hidden {
-                out.extend(character.escape_unicode())
+                out.extend(character.escape_unicode());
             } else {
-                out.push(character)
+                out.push(character);
             }
             length += 1;
         }

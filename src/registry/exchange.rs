@@ -145,16 +145,15 @@ impl Core {
             let challenge = Challenge::choose(answered.response.headers());
             let (answer, _) = self.answer(answered);
             challenges += 1;
-            if challenges > MAX_CHALLENGES {
-                return Err(match challenge {
-                    Some(challenge) if challenge.is_insufficient_scope() => {
-                        Error::Denied { task: call.task.clone(), answer }
-                    }
-                    _ => from_answer(call.task.clone(), answer, None),
-                });
+            let insufficient = challenge.as_ref().is_some_and(Challenge::is_insufficient_scope);
+            let mut session = lock(&session);
+            if challenges <= MAX_CHALLENGES {
+                let refused = Refused { challenge, sent: authorization.as_ref(), said: answer.message.clone() };
+                authorization = session.again(&context, &call.scopes, refused)?;
             }
-            let refused = Refused { challenge, sent: authorization.as_ref(), said: answer.message };
-            authorization = Some(lock(&session).again(&context, &call.scopes, refused)?);
+            if challenges > MAX_CHALLENGES || authorization.is_none() {
+                return Err(session.rejected(&context, insufficient, answer));
+            }
         }
     }
 

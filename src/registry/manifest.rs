@@ -129,7 +129,7 @@ pub struct Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Manifest {
     /// One image.
-    Image(ImageManifest),
+    Image(Box<ImageManifest>),
     /// Images for several platforms.
     Index(Index),
 }
@@ -165,7 +165,7 @@ impl RawManifest {
         if is_index_type(&self.media_type) {
             serde_json::from_slice(&self.bytes).map(Manifest::Index).map_err(bad)
         } else {
-            serde_json::from_slice(&self.bytes).map(Manifest::Image).map_err(bad)
+            serde_json::from_slice(&self.bytes).map(|image| Manifest::Image(Box::new(image))).map_err(bad)
         }
     }
 }

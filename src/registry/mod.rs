@@ -12,7 +12,7 @@
 //! - **Credentials go to one place**: the registry they are kept for, and the token server it names. They leave with no
 //!   redirect, and show up in no message.
 //!
-//! The layers, from the bottom: [`wire`](self) sends one request; `exchange` finds scheme and host, authenticates and
+//! The layers, from the bottom: `wire` sends one request; `exchange` finds scheme and host, authenticates and
 //! follows redirects; `token` and `auth` know who we are; `download`, `upload` and `client` are the operations. Mirrors
 //! will go where `exchange` turns a registry's name into a host; a table of requests and bytes is [`Traffic`].
 

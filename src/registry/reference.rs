@@ -1,7 +1,7 @@
 //! Image references: `debian`, `host:5000/a/b:tag@sha256:…`.
 //!
-//! The rules are those of docker's reference grammar: a first component with a dot, a colon, an upper-case letter, or
-//! the word `localhost` is a registry; anything else is a repository of Docker Hub, where a name without a slash belongs
+//! The rules are those of docker's reference grammar: a first component with a dot or a colon, or the word `localhost`,
+//! is a registry; anything else is a repository of Docker Hub, where a name without a slash belongs
 //! to `library/`.
 
 use std::fmt;
@@ -171,13 +171,7 @@ fn invalid(text: &str, reason: &'static str) -> Error {
 /// Splits off the registry, when the first component looks like one.
 fn split_registry(text: &str) -> (Option<&str>, &str) {
     match text.split_once('/') {
-        Some((first, rest))
-            if first == "localhost"
-                || first.contains(['.', ':', '['])
-                || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
-        {
-            (Some(first), rest)
-        }
+        Some((first, rest)) if first == "localhost" || first.contains(['.', ':', '[']) => (Some(first), rest),
         _ => (None, text),
     }
 }
@@ -262,7 +256,6 @@ mod tests {
             ("localhost:5000/a/b:t", "localhost:5000/a/b:t", "localhost:5000/a/b:t"),
             ("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000/a:latest"),
             ("Registry.Example.com/a", "registry.example.com/a:latest", "registry.example.com/a:latest"),
-            ("REG/a", "reg/a:latest", "reg/a:latest"),
             ("a/b__c-d.e--f:T_1.x", "docker.io/a/b__c-d.e--f:T_1.x", "a/b__c-d.e--f:T_1.x"),
         ];
         for (text, canonical, familiar) in cases {
@@ -288,6 +281,7 @@ mod tests {
             (hex.as_str(), "image id"),
             ("Debian", "lower case"),
             ("a/B", "lower case"),
+            ("REG/a", "lower case"),
             ("a//b", "components"),
             ("a/.b", "components"),
             ("a/b___c", "components"),

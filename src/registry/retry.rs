@@ -48,7 +48,7 @@ impl<'a> Backoff<'a> {
             return Err(error);
         }
         let own = policy.base_delay.saturating_mul(1 << (self.failures - 1).min(16)).min(policy.max_delay);
-        let delay = error.retry_after().unwrap_or_else(|| own - own.mul_f64(chance() / 2.0));
+        let delay = error.retry_after().unwrap_or_else(|| own.mul_f64(1.0 - chance() / 2.0));
         if self.waited + delay > policy.budget {
             return Err(error);
         }

@@ -14,6 +14,13 @@ use super::digest::sha256;
 use super::testing::{Cutter, Registry, Reply, Scripted, quick_settings, with_config};
 use super::*;
 
+/// Settings for a real server on a busy machine.
+fn patient_settings() -> Settings {
+    let mut settings = quick_settings();
+    settings.timeouts.idle = Duration::from_secs(20);
+    settings
+}
+
 /// Bytes that look random and differ by seed.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -68,7 +75,7 @@ fn push_image(client: &Client, reference: &Reference, layer: &[u8]) -> BlobId {
 #[test]
 fn images_go_to_a_real_registry_and_back() {
     let Some(server) = Registry::start() else { return };
-    let client = Client::new(quick_settings());
+    let client = Client::new(patient_settings());
     let reference: Reference = format!("{}/team/app:v1", server.host()).parse().unwrap();
     let app = reference.repository();
     let layer = noise(1, 300_000);
@@ -139,7 +146,7 @@ fn inspect_with_skopeo(reference: &Reference, digest: BlobId) {
 #[test]
 fn many_threads_share_a_client() {
     let Some(server) = Registry::start() else { return };
-    let client = Client::new(quick_settings());
+    let client = Client::new(patient_settings());
     let app = repository(&server.host(), "a");
     std::thread::scope(|scope| {
         for seed in 0..6 {
@@ -160,7 +167,7 @@ fn a_cut_upload_to_a_real_registry_succeeds() {
     for percent in [10, 50, 90] {
         let cutter = Cutter::start(server.port, bytes.len() as u64 * percent / 100);
         let app = repository(&cutter.host(), &format!("cut{percent}"));
-        let client = Client::new(quick_settings());
+        let client = Client::new(patient_settings());
         let digest = push(&client, &app, &bytes).unwrap();
         let sent = cutter.sent.load(Ordering::SeqCst);
         assert!(sent > bytes.len() as u64, "{percent} %: the cut was made");
@@ -174,32 +181,19 @@ fn a_cut_upload_to_a_real_registry_succeeds() {
 #[test]
 fn certificates_are_checked() {
     let Some(address) = own_address() else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let file = |name: &str| directory.path().join(name).display().to_string();
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=test", "-addext", &format!("subjectAltName=IP:{address},IP:127.0.0.1")])
-        .args(["-keyout", &file("key.pem"), "-out", &file("cert.pem")])
-        .output();
-    if !made.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: openssl makes no certificate");
-        return;
-    }
-    let tls = format!("  tls: {{certificate: {}, key: {}}}\n", file("cert.pem"), file("key.pem"));
-    let Some(server) = Registry::start_with(&address, &tls) else { return };
+    let Some(directory) = certificates(&address) else { return };
+    let Some(server) = Registry::start_with(&address, &tls_config(&directory)) else { return };
     let host = format!("{address}:{}", server.port);
     let app = repository(&host, "a");
-    let error = push(&Client::new(quick_settings()), &app, b"x").unwrap_err();
+    let error = push(&Client::new(patient_settings()), &app, b"x").unwrap_err();
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
-    let trusting = quick_settings();
-    let trusting = Settings { extra_ca: vec![fs_err::read(file("cert.pem")).unwrap()], ..trusting };
-    // A self-signed leaf is no authority for some verifiers; an insecure host needs neither.
-    let with_ca = push(&Client::new(trusting), &app, b"x");
-    assert!(with_ca.is_ok() || matches!(with_ca, Err(Error::Tls { .. })), "{with_ca:?}");
-    let mut insecure = quick_settings();
+    let authority = fs_err::read(directory.path().join("ca.pem")).unwrap();
+    let trusting = Settings { extra_ca: vec![authority], ..patient_settings() };
+    push(&Client::new(trusting), &app, b"x").unwrap();
+    let mut insecure = patient_settings();
     insecure.insecure_hosts.insert(host);
     push(&Client::new(insecure), &app, b"y").unwrap();
-    let broken = Settings { extra_ca: vec![b"no pem".to_vec()], ..quick_settings() };
+    let broken = Settings { extra_ca: vec![b"no pem".to_vec()], ..patient_settings() };
     assert!(matches!(push(&Client::new(broken), &app, b"x"), Err(Error::Settings { .. })));
 }
 
@@ -216,26 +210,47 @@ fn own_address() -> Option<String> {
 
 #[test]
 fn a_loopback_registry_with_tls_is_found() {
-    let Some(openssl) = self_signed() else { return };
-    let tls = format!("  tls: {{certificate: {0}/cert.pem, key: {0}/key.pem}}\n", openssl.path().display());
-    let Some(server) = Registry::start_with("127.0.0.1", &tls) else { return };
-    let client = Client::new(quick_settings());
+    let Some(directory) = certificates("127.0.0.1") else { return };
+    let Some(server) = Registry::start_with("127.0.0.1", &tls_config(&directory)) else { return };
+    let client = Client::new(patient_settings());
     let app = repository(&server.host(), "a");
     let digest = push(&client, &app, b"over tls").unwrap();
     assert_eq!(pull(&client, &app, digest, 8).unwrap(), b"over tls");
 }
 
-fn self_signed() -> Option<tempfile::TempDir> {
+fn tls_config(directory: &tempfile::TempDir) -> String {
+    let path = directory.path().display();
+    format!("  tls: {{certificate: {path}/cert.pem, key: {path}/key.pem}}\n")
+}
+
+/// An authority and a certificate it gives to an address.
+fn certificates(address: &str) -> Option<tempfile::TempDir> {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| directory.path().join(name).display().to_string();
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-keyout", &file("key.pem"), "-out", &file("cert.pem")])
-        .output();
-    if made.is_ok_and(|output| output.status.success()) {
+    let make = |name: &str, more: &[&str]| {
+        Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+            .args(["-subj", &format!("/CN={name}"), "-out", &file(&format!("{name}.pem"))])
+            .args(["-keyout", &file(&if name == "ca" { "ca.key".to_owned() } else { "key.pem".to_owned() })])
+            .args(more)
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    let alternative = format!("subjectAltName=IP:{address}");
+    let leaf = [
+        "-CA",
+        &file("ca.pem"),
+        "-CAkey",
+        &file("ca.key"),
+        "-addext",
+        &alternative,
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ];
+    if make("ca", &[]) && make("cert", &leaf) {
         return Some(directory);
     }
-    eprintln!("skipped: openssl makes no certificate");
+    eprintln!("skipped: openssl 3 is not installed");
     None
 }
 
@@ -357,19 +372,33 @@ fn a_token_that_ends_during_a_push_is_replaced() {
 }
 
 #[test]
-fn insufficient_scope_is_a_denial() {
+fn insufficient_scope_is_a_denial_when_there_are_credentials() {
     let tokens = Scripted::start(|_| Reply::new(200).body(r#"{"token":"weak"}"#));
     let realm = format!("http://{}/token", tokens.host());
     let registry = Scripted::start(move |_| {
         let challenge = format!(r#"Bearer realm="{realm}",scope="repository:a:pull,push",error="insufficient_scope""#);
-        Reply::new(401)
-            .header("www-authenticate", challenge)
-            .body(r#"{"errors":[{"code":"DENIED","message":"read only"}]}"#)
+        let body = r#"{"errors":[{"code":"DENIED","message":"read only"}]}"#;
+        Reply::new(401).header("www-authenticate", challenge).body(body)
     });
     let app = repository(&registry.host(), "a").with_tag("x").unwrap();
-    let error = Client::new(quick_settings()).put_manifest(&app, b"{}", media_type::OCI_MANIFEST).unwrap_err();
+    let put = |settings| Client::new(settings).put_manifest(&app, b"{}", media_type::OCI_MANIFEST).unwrap_err();
+    let error = put(quick_settings());
+    assert!(matches!(&error, Error::Unauthorized { .. }) && error.to_string().contains("no credentials"), "{error}");
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!(r#"{{"auths":{{"{}":{{"auth":"YWxpY2U6d29uZGVy"}}}}}}"#, registry.host());
+    let error = put(with_config(directory.path(), &config));
     assert!(matches!(&error, Error::Denied { .. }) && error.to_string().contains("read only"), "{error}");
-    assert!(registry.lines().len() <= 3);
+    assert!(registry.lines().len() <= 6);
+}
+
+#[test]
+fn a_token_server_that_is_gone_says_nothing_about_the_object() {
+    let tokens = Scripted::start(|_| Reply::new(404));
+    let realm = format!("http://{}/token", tokens.host());
+    let registry =
+        Scripted::start(move |_| Reply::new(401).header("www-authenticate", format!(r#"Bearer realm="{realm}""#)));
+    let error = Client::new(quick_settings()).has_blob(&repository(&registry.host(), "a"), sha256(b"x")).unwrap_err();
+    assert!(matches!(&error, Error::Unauthorized { .. }), "{error:?}");
 }
 
 #[test]
@@ -722,8 +751,8 @@ fn tags_are_paged_without_circles() {
                 .body(format!(r#"{{"name":"a","tags":{tags}}}"#))
         };
         match got.path.as_str() {
-            "/v2/a/tags/list" => page(r#"["1","2"]"#, "/v2/a/tags/list?last=2"),
-            "/v2/a/tags/list?last=2" => Reply::new(200).body(r#"{"tags":["3"]}"#),
+            "/v2/a/tags/list" => page(r#"["1","2"]"#, "/v2/a/tags/list?last=1,2"),
+            "/v2/a/tags/list?last=1,2" => Reply::new(200).body(r#"{"tags":["3"]}"#),
             "/v2/empty/tags/list" => Reply::new(200).body(r#"{"tags":null}"#),
             "/v2/away/tags/list" => page("[]", "http://127.0.0.1:1/x"),
             _ => page(r#"["x"]"#, "/v2/loop/tags/list?again"),
@@ -783,4 +812,14 @@ fn an_absent_registry_is_named() {
     let error = Client::new(quick_settings()).resolve(&reference).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }));
     assert_eq!(error.to_string(), format!("cannot resolve 127.0.0.1:{port}/a:b: cannot reach 127.0.0.1:{port}"));
+}
+
+#[test]
+fn clients_and_readers_move_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Client>();
+    shared::<Error>();
+    sent::<BlobReader>();
+    sent::<Upload>();
 }

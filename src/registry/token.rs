@@ -66,7 +66,7 @@ impl TokenAccess<'_> {
             let mut form =
                 format!("grant_type=refresh_token&client_id=stager&refresh_token={}", encode_form(token.reveal()));
             for (name, value) in [("service", request.service.unwrap_or_default()), ("scope", &scopes.join(" "))] {
-                form.push_str(&format!("&{name}={}", encode_form(value)));
+                form.extend(["&", name, "=", &encode_form(value)]);
             }
             prepared.method = Method::POST;
             prepared.form = Some(form);
@@ -112,7 +112,12 @@ impl TokenAccess<'_> {
                 },
             },
             300..=399 => Error::protocol(self.task, format!("the token server {} redirects", answer.host)),
-            _ => from_answer(self.task.clone(), answer, retry_after),
+            429 | 500.. => from_answer(self.task.clone(), answer, retry_after),
+            // Not an error of its own kind: a token server's 404 says nothing about the object.
+            _ => Error::Unauthorized {
+                task: self.task.clone(),
+                reason: format!("the token server gives none: {answer}"),
+            },
         })
     }
 

@@ -18,7 +18,7 @@ use super::error::Task;
 use super::exchange::{Answered, Call, Core, Target};
 use super::reference::Repository;
 use super::retry::Backoff;
-use super::wire::Body;
+use super::wire::{Body, OpenStream};
 
 /// The largest blob that is sent in one request, in bytes.
 const WHOLE: u64 = 64 << 20;
@@ -32,6 +32,9 @@ const MIN_CHUNK: u64 = 256 << 10;
 
 /// Opens the blob's content at an offset; may be called several times.
 pub type OpenBlob<'a> = dyn Fn(u64) -> io::Result<Box<dyn Read>> + 'a;
+
+/// From this length on a body waits for the registry's consent; any body does once something has failed.
+const ASK_FIRST: u64 = 1 << 20;
 
 /// An upload that a registry has begun.
 #[derive(Debug)]
@@ -157,6 +160,8 @@ pub(super) fn send(core: &Core, task: &Task, upload: Upload, content: &Content<'
         whole,
         patched: false,
         restarts: 0,
+        failed: false,
+        deaf: false,
     };
     let result = sender.run();
     if let Err(error) = &result
@@ -182,6 +187,9 @@ struct Sender<'a> {
     /// A piece has been accepted.
     patched: bool,
     restarts: u32,
+    failed: bool,
+    /// The server has no notion of consent.
+    deaf: bool,
 }
 
 impl Sender<'_> {
@@ -190,6 +198,7 @@ impl Sender<'_> {
         loop {
             let before = self.committed;
             let Err(error) = self.attempt() else { return Ok(Pushed::Sent) };
+            self.failed = true;
             if !self.adapt(&error) {
                 backoff.progressed(self.committed.saturating_sub(before));
                 backoff.wait(error)?;
@@ -224,7 +233,7 @@ impl Sender<'_> {
         let url = self.url()?.with_query("digest", &self.content.digest.to_string());
         let length = self.content.size - offset;
         let open = || (self.content.open)(offset);
-        let body = if length == 0 { Body::Bytes(&[]) } else { Body::Stream { length, open: &open } };
+        let body = if length == 0 { Body::Bytes(&[]) } else { self.stream(length, &open) };
         let call = self.call(Method::PUT, url).header(CONTENT_TYPE, "application/octet-stream").body(body).commit();
         let answered = self.core.once(&call, &[200, 201, 204])?;
         check_digest(self.task, &answered, self.content.digest)
@@ -240,7 +249,7 @@ impl Sender<'_> {
             .call(Method::PATCH, self.url()?)
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_RANGE, &format!("{from}-{}", end - 1))
-            .body(Body::Stream { length, open: &open })
+            .body(self.stream(length, &open))
             .commit();
         // ECR answers 201.
         let answered = self.core.once(&call, &[201, 202, 204])?;
@@ -263,6 +272,7 @@ impl Sender<'_> {
         let code = |code: &str| error.answer().is_some_and(|answer| answer.codes.iter().any(|found| found == code));
         match status {
             413 => self.shrink(),
+            417 => !std::mem::replace(&mut self.deaf, true),
             400 | 404 | 405 | 416 | 501 if !self.whole && !self.patched => {
                 self.whole = true;
                 self.restart()
@@ -331,6 +341,10 @@ impl Sender<'_> {
             let call = self.call(Method::DELETE, upload.url);
             drop(self.core.once(&call, &[200, 202, 204]));
         }
+    }
+
+    fn stream<'b>(&self, length: u64, open: &'b OpenStream<'b>) -> Body<'b> {
+        Body::Stream { length, ask_first: !self.deaf && (self.failed || length >= ASK_FIRST), open }
     }
 
     fn call(&self, method: Method, url: Url) -> Call<'_> {

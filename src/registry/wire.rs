@@ -22,9 +22,6 @@ use super::settings::Settings;
 /// How often the watcher looks at the cancel flag.
 const WATCH: Duration = Duration::from_millis(100);
 
-/// From this length on a body waits for the server's consent, so that a refusal costs no bytes.
-const ASK_FIRST: u64 = 1 << 20;
-
 /// Which agent serves a request: agents differ in what can't be changed from request to request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kind {
@@ -43,7 +40,12 @@ pub(super) struct Kind {
 pub(super) enum Body<'a> {
     None,
     Bytes(&'a [u8]),
-    Stream { length: u64, open: &'a OpenStream<'a> },
+    Stream {
+        length: u64,
+        /// Wait for the server's consent before sending, so that a refusal is heard and costs no bytes.
+        ask_first: bool,
+        open: &'a OpenStream<'a>,
+    },
 }
 
 pub(super) type OpenStream<'a> = dyn Fn() -> io::Result<Box<dyn Read>> + 'a;
@@ -156,9 +158,9 @@ impl Wire {
                 self.counters.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 run(&agent, request, bytes)
             }
-            Body::Stream { length, open } => {
+            Body::Stream { length, ask_first, open } => {
                 request = request.header("content-length", length);
-                if length >= ASK_FIRST {
+                if ask_first {
                     request = request.header("expect", "100-continue");
                 }
                 let inner = open().map_err(Failure::Source)?;
@@ -188,6 +190,9 @@ impl Wire {
 
     fn build(&self, kind: Kind) -> Result<Agent, Failure> {
         let timeouts = &self.settings.timeouts;
+        if !self.settings.user_agent.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+            return Err(Failure::Settings("the user agent holds characters that HTTP can't carry".to_owned()));
+        }
         let silence = if kind.commit { timeouts.commit } else { timeouts.idle };
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -419,5 +424,40 @@ pub(super) fn read_bounded(
         if Instant::now() >= deadline {
             return Err(Failure::Timeout("send the whole answer"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Reply, Scripted, quick_settings};
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_refused_where_only_public_ones_will_do() {
+        let server = Scripted::start(|_| Reply::new(200));
+        let wire = Wire::new(quick_settings());
+        let url = Url::parse(&format!("http://localhost:{}/", server.port)).unwrap();
+        let kind = Kind { verify: true, commit: false, public_only: false, direct: false };
+        let send = |kind| wire.send(kind, &Method::GET, &url, &HeaderMap::new(), Body::None);
+        assert!(matches!(send(Kind { public_only: true, ..kind }), Err(Failure::PrivateAddress)));
+        assert!(server.lines().is_empty() && !wire.is_known_private("localhost"));
+        assert_eq!(send(kind).unwrap().status(), 200);
+        assert!(wire.is_known_private("LOCALHOST"));
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_are_errors() {
+        let url = Url::parse("https://registry.example.com/").unwrap();
+        let kind = Kind { verify: false, commit: false, public_only: false, direct: false };
+        let proxy = |url: &str| super::super::Proxy { url: url.to_owned(), no_proxy: "a, b".to_owned() };
+        for settings in [
+            Settings { user_agent: "a\nb".to_owned(), ..quick_settings() },
+            Settings { proxy: Some(proxy("socks5://h:1")), ..quick_settings() },
+            Settings { proxy: Some(proxy("http://")), ..quick_settings() },
+        ] {
+            let sent = Wire::new(settings).send(kind, &Method::GET, &url, &HeaderMap::new(), Body::None);
+            assert!(matches!(sent, Err(Failure::Settings(_))));
+        }
+        assert!(!format!("{:?}", proxy("http://user:hush@h:1")).contains("hush"));
     }
 }

@@ -301,6 +301,28 @@ impl Index {
         )
     }
 
+    /// Forgets the layouts of earlier boots; returns the directories that nothing uses any more.
+    pub fn drop_stale_snapshots(&self) -> Result<Vec<String>, Error> {
+        let stale: i64 = self.sql(self.connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM snapshots WHERE boot <> ?1)",
+            [&self.boot],
+            |row| row.get(0),
+        ))?;
+        if stale == 0 {
+            return Ok(Vec::new());
+        }
+        let mut statement =
+            self.sql(self.connection.prepare("DELETE FROM snapshots WHERE boot <> ?1 RETURNING directories"))?;
+        let rows = statement
+            .query_map([&self.boot], |row| row.get::<_, String>(0))
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);
+        let mut directories = std::collections::BTreeSet::new();
+        for row in self.sql(rows)? {
+            directories.extend(parse::<Vec<String>>(&row, "directories")?);
+        }
+        Ok(directories.into_iter().collect())
+    }
+
     /// The compressed form of a layer.
     pub fn layer_blob(&self, layer: &ContentId, encoding: &str) -> Result<Option<StoredBlob>, Error> {
         let mut statement = self.sql(
@@ -480,7 +502,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layer = LayerRecord {
             content_id: ContentId::from_bytes([5; 32]),
-            source: LayerSource::Directory { directory: "d".to_owned(), implicit: None },
+            source: LayerSource::Directory { directory: "d".to_owned(), place: None },
             entries: 1,
             size: 2,
         };

@@ -33,7 +33,9 @@ pub use blob::{BlobStore, NewBlob};
 pub use home::{Home, TempDir};
 pub use index::Index;
 pub use lock::{Lock, LockError};
-pub use record::{LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StoredBlob, base_chain};
+pub use record::{
+    GitRecipe, LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StoredBlob, SymlinkRecipe, base_chain,
+};
 
 /// Why the store can't serve.
 #[derive(Debug, thiserror::Error)]

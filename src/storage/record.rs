@@ -1,7 +1,5 @@
 //! What the index says of stages and layers.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 use stages::digest::{Encoder, Inputs};
 use stages::kind::{Slot, StageKind};
@@ -83,9 +81,10 @@ pub enum LayerSource {
     Directory {
         /// Its name in `snapshots/`.
         directory: String,
-        /// Directories in it that stand only for what lies below: not part of the tar, and given the metadata of the
-        /// directory below when laid out. `None`: the directory is the layout already, whatever lies below.
-        implicit: Option<Vec<PathBuf>>,
+        /// For an import: its place in the image. The directories above it stand only for what lies below: they are not
+        /// part of the tar, and take what they have below when laid out. `None`: the directory is the layout already,
+        /// whatever lies below.
+        place: Option<String>,
     },
     /// Git content.
     #[serde(rename_all = "camelCase")]

@@ -23,7 +23,7 @@ use crate::spec::{
 /// [`Facts::base_digest`].
 pub trait Facts {
     /// Why a fact can't be had.
-    type Error;
+    type Error: std::error::Error + 'static;
 
     /// The root tree of a mapping's repository (the project directory's for the local one).
     fn tree(&self, mapping: &GitMapping) -> Result<ObjectId, Self::Error>;
@@ -38,16 +38,28 @@ pub trait Facts {
     fn base_digest(&self, reference: &str, platform: &Platform) -> Result<BlobId, Self::Error>;
 }
 
+/// A fact that an image needs and that can't be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot plan image `{image}`")]
+pub struct ImageError<E: std::error::Error + 'static> {
+    /// The image.
+    pub image: ImageName,
+    /// Why not.
+    #[source]
+    pub source: E,
+}
+
 /// Lays out all images of a project.
 ///
 /// The project is valid: references exist and have no cycle (see [`crate::graph`]).
-pub fn lay_out<F: Facts>(project: &Project, commit: CommitId, facts: &F) -> Result<Plan, F::Error> {
+pub fn lay_out<F: Facts>(project: &Project, commit: CommitId, facts: &F) -> Result<Plan, ImageError<F::Error>> {
     let mut images = Vec::new();
     for platform in &project.platforms {
         let mut digests = BTreeMap::new();
         for spec in dependency_order(project) {
-            let image =
-                Conveyor { project, spec, platform, facts, digests: &digests, stages: Vec::new(), head: None }.run()?;
+            let conveyor =
+                Conveyor { project, spec, platform, facts, digests: &digests, stages: Vec::new(), head: None };
+            let image = conveyor.run().map_err(|source| ImageError { image: spec.name.clone(), source })?;
             digests.insert(spec.name.clone(), image.digest());
             images.push(image);
         }
@@ -58,7 +70,6 @@ pub fn lay_out<F: Facts>(project: &Project, commit: CommitId, facts: &F) -> Resu
 /// The images so that each one comes after those it is based on or imports from, otherwise as written.
 fn dependency_order(project: &Project) -> Vec<&ImageSpec> {
     fn visit<'a>(
-        project: &'a Project,
         by_name: &BTreeMap<&ImageName, &'a ImageSpec>,
         spec: &'a ImageSpec,
         seen: &mut BTreeSet<&'a ImageName>,
@@ -69,7 +80,7 @@ fn dependency_order(project: &Project) -> Vec<&ImageSpec> {
         }
         for name in needed_images(spec) {
             if let Some(needed) = by_name.get(name) {
-                visit(project, by_name, needed, seen, order);
+                visit(by_name, needed, seen, order);
             }
         }
         order.push(spec);
@@ -77,7 +88,7 @@ fn dependency_order(project: &Project) -> Vec<&ImageSpec> {
     let by_name = project.images.iter().map(|spec| (&spec.name, spec)).collect();
     let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
     for spec in &project.images {
-        visit(project, &by_name, spec, &mut seen, &mut order);
+        visit(&by_name, spec, &mut seen, &mut order);
     }
     order
 }
@@ -132,8 +143,12 @@ impl<F: Facts> Conveyor<'_, F> {
             inputs.insert("fromCacheVersion".into(), Value::from(version.as_str()));
         }
         let (kind, parent, task) = match &self.spec.base {
-            Base::Image { name } => (StageKind::FromImage, self.image_digest(name), StageTask::Image),
-            Base::Artifact { name } => (StageKind::FromArtifact, self.image_digest(name), StageTask::Image),
+            Base::Image { name } => {
+                (StageKind::FromImage, self.image_digest(name), StageTask::Image { name: name.clone() })
+            }
+            Base::Artifact { name } => {
+                (StageKind::FromArtifact, self.image_digest(name), StageTask::Image { name: name.clone() })
+            }
             base => {
                 self.base_inputs(base, &mut inputs)?;
                 (StageKind::From, None, StageTask::Base { base: base.clone() })

@@ -172,7 +172,9 @@ impl Encoder {
             Value::Text(text) => self.text(text),
             Value::List(list) => {
                 self.head(5, list.len());
-                list.iter().for_each(|value| self.value(value));
+                for value in list {
+                    self.value(value);
+                }
             }
             Value::Map(map) => self.map(map),
         }

@@ -5,6 +5,7 @@
 pub mod conveyor;
 pub mod digest;
 pub mod filter;
+pub mod graph;
 pub mod ids;
 pub mod kind;
 pub mod plan;

@@ -41,6 +41,19 @@ pub struct PlannedImage {
 }
 
 impl PlannedImage {
+    /// The images of the config that it stands on or imports from.
+    pub fn needed_images(&self) -> impl Iterator<Item = &ImageName> {
+        self.stages.iter().flat_map(|stage| -> Vec<&ImageName> {
+            match &stage.task {
+                StageTask::Image { name } => vec![name],
+                StageTask::Imports { imports } => {
+                    imports.iter().filter_map(|planned| planned.import.source.image()).collect()
+                }
+                _ => Vec::new(),
+            }
+        })
+    }
+
     /// The digest of the whole image: that of its last stage.
     pub fn digest(&self) -> StageDigest {
         self.stages.last().expect("a planned image has at least its from stage").digest
@@ -87,7 +100,10 @@ pub enum StageTask {
         base: Base,
     },
     /// Stand on another image of the config: nothing to do.
-    Image,
+    Image {
+        /// Which one.
+        name: ImageName,
+    },
     /// Install packages.
     Packages {
         /// Which.

@@ -62,6 +62,7 @@ fn yaml_and_template_mistakes_have_a_place() {
 #[test]
 fn the_project_document_is_needed() {
     let env = TestEnv::new();
+    env.project().file("README", "none yet").commit("no config");
     env.stager(["build"]).ends_with(2).says(&["stager.yaml"]);
     env.project().file("stager.yaml", "image: app\nfrom: scratch\n").commit("no project");
     env.stager(["build"]).ends_with(2).says(&["stager.yaml:1", "stager: 1"]);

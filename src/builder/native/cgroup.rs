@@ -45,9 +45,11 @@ impl ControlGroups {
         let counts = |group: &PathBuf| {
             ["memory.events", "memory.oom_control"].map(|name| fs_err::read_to_string(group.join(name)).ok())
         };
-        self.groups.iter().flat_map(counts).flatten().any(|text| {
-            text.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0")
-        })
+        self.groups
+            .iter()
+            .flat_map(counts)
+            .flatten()
+            .any(|text| text.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0"))
     }
 
     fn limit(&mut self, own: &OwnGroups, controller: &str, settings: &[(&str, u64)]) -> Result<(), BuilderError> {
@@ -159,10 +161,9 @@ mod tests {
                       31 24 0:27 / /sys/fs/cgroup/memory rw shared:10 - cgroup cgroup rw,memory\n\
                       32 24 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n";
         let found = hierarchies(groups, mounts);
-        let paths: Vec<_> = found.iter().map(|(_, path)| path.to_str().unwrap()).collect();
-        assert_eq!(
-            paths,
-            ["/sys/fs/cgroup/memory/user", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/unified/user.slice/session"]
-        );
+        let paths: Vec<_> = found.iter().map(|(_, path)| path.as_path()).collect();
+        let expected =
+            ["/sys/fs/cgroup/memory/user", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/unified/user.slice/session"];
+        assert_eq!(paths, expected.map(Path::new));
     }
 }

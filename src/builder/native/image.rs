@@ -6,10 +6,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, open};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fstat, memfd_create, open};
 use rustix::mount::MountAttrFlags;
 
 use super::mounts::clone_tree;
@@ -17,22 +17,39 @@ use super::sys;
 
 /// A program file that nobody can write to through the processes started from it.
 #[derive(Debug)]
-pub(super) struct SelfImage {
-    file: OwnedFd,
+pub(super) enum SelfImage {
+    /// The file itself.
+    ReadOnlyMount(OwnedFd),
+    /// A copy of it in memory.
+    SealedCopy(OwnedFd),
 }
 
 impl SelfImage {
     pub(super) fn new(program: &Path) -> io::Result<Self> {
-        let handle = open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID;
-        let file = clone_tree(handle.as_fd(), "", attributes).or_else(|_| sealed_copy(program))?;
-        Ok(Self { file })
+        read_only_mount(program).map(Self::ReadOnlyMount).or_else(|_| sealed_copy(program).map(Self::SealedCopy))
     }
 
     /// What to execute; valid in this process while `self` lives.
     pub(super) fn path(&self) -> PathBuf {
-        sys::proc_path(&self.file).into()
+        let (Self::ReadOnlyMount(file) | Self::SealedCopy(file)) = self;
+        sys::proc_path(file).into()
     }
+}
+
+/// A mount of this mount namespace can be copied. `/proc/self/exe` may still lead to one of the namespace that this
+/// process was started from, so the file is looked up again by its name.
+fn read_only_mount(program: &Path) -> io::Result<OwnedFd> {
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    let by_link = open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let Ok(name) = fs_err::read_link(program) else {
+        return clone_tree(&by_link, "", attributes);
+    };
+    let by_name = open(&name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let (wanted, found) = (fstat(&by_link)?, fstat(&by_name)?);
+    if (wanted.st_dev, wanted.st_ino) != (found.st_dev, found.st_ino) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    clone_tree(&by_name, "", attributes)
 }
 
 fn sealed_copy(program: &Path) -> io::Result<OwnedFd> {
@@ -47,6 +64,18 @@ fn sealed_copy(program: &Path) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_own_program_is_found_on_a_read_only_mount() {
+        if super::super::current_mode().is_none() {
+            return;
+        }
+        let image = SelfImage::ReadOnlyMount(read_only_mount(Path::new("/proc/self/exe")).unwrap());
+        // Writing to a mapped program fails anyway; a change of its mode tells the mount apart.
+        let refusal = rustix::fs::chmod(image.path(), Mode::RWXU).unwrap_err();
+        assert_eq!(refusal, rustix::io::Errno::ROFS);
+        assert!(std::process::Command::new(image.path()).arg("--list").output().unwrap().status.success());
+    }
 
     #[test]
     fn a_sealed_copy_is_the_same_program_and_refuses_writing() {

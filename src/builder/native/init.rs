@@ -52,23 +52,21 @@ fn set_up(job: &Job, report: &mut File, lifeline: &OwnedFd, supervisor: OwnedFd)
     make_namespaces(job)?;
     enter_control_groups(job)?;
     let stdin = standard_input(job)?;
-    let prepared = rootfs::prepare(job)?;
-    wire::send(report, &Message::Stubs(prepared.stubs.clone())).doing(|| "reporting mount points".into())?;
+    let prepared = rootfs::prepare(job, |stubs| {
+        wire::send(report, &Message::Stubs(stubs)).doing(|| "reporting mount points".into())
+    })?;
     let chroot_escapes = prepared.enter()?;
     let inherited = Inherited { stdin, workdir: prepared.workdir, supervisor, chroot_escapes };
     own_output(job)?;
-    match sys::fork().doing(|| "starting the command's process".into())? {
-        Some(child) => {
-            // Only the command may keep the output open.
-            detach_standard_streams()?;
-            Ok(child)
-        }
-        None => {
-            let failure = payload::become_command(job, inherited);
-            let _ = wire::send(report, &Message::Failed(failure));
-            sys::exit_now(127)
-        }
+    if let Some(child) = sys::fork().doing(|| "starting the command's process".into())? {
+        // Only the command may keep the output open.
+        detach_standard_streams()?;
+        return Ok(child);
     }
+    let failure = payload::become_command(job, inherited);
+    // Nobody is left to tell if this fails: the runner is gone.
+    let _ = wire::send(report, &Message::Failed(failure));
+    sys::exit_now(127)
 }
 
 /// The runner is the parent and has one thread, so its death is this process's death.
@@ -97,22 +95,21 @@ fn make_namespaces(job: &Job) -> Result<(), Failure> {
 fn enter_control_groups(job: &Job) -> Result<(), Failure> {
     for directory in &job.control_groups {
         let path = directory.to_path().join("cgroup.procs");
-        fs_err::write(&path, "0").doing(|| format!("entering the control group {}", path.display()))?;
+        // Not by fs_err, whose errors don't carry the number that the engine is told.
+        let written = File::options().write(true).open(&path).and_then(|mut file| file.write_all(b"0"));
+        written.doing(|| format!("entering the control group {}", path.display()))?;
     }
     Ok(())
 }
 
-/// An unlinked file in memory with the given bytes, or the null device.
-fn standard_input(job: &Job) -> Result<OwnedFd, Failure> {
-    let Some(bytes) = &job.stdin else {
-        let file = File::open("/dev/null").doing(|| "opening /dev/null".into())?;
-        return Ok(file.into());
-    };
+/// An unlinked file in memory with the given bytes; `None` for the null device.
+fn standard_input(job: &Job) -> Result<Option<OwnedFd>, Failure> {
+    let Some(bytes) = &job.stdin else { return Ok(None) };
     let memory = memfd_create("stdin", MemfdFlags::CLOEXEC).doing(|| "making standard input".into())?;
     let mut file = File::from(memory);
     file.write_all(&bytes.0).doing(|| "writing standard input".into())?;
     rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).doing(|| "rewinding standard input".into())?;
-    Ok(file.into())
+    Ok(Some(file.into()))
 }
 
 /// Lets the step's user open /dev/stdout again, as Docker does.

@@ -28,7 +28,8 @@
 //!
 //! See [`Mode`]. In [`Mode::SingleId`] there is one id, and the rest is emulated, which is declared here: `chown` and its
 //! family record the owner in the attribute [`OWNER_ATTRIBUTE`] and succeed; set*id, `setgroups` and `capset` succeed
-//! without effect; steps run as root whatever their user; every file looks like root's; device nodes are refused.
+//! without effect; steps run as root whatever their user; every file looks like root's; device nodes are refused; and apt
+//! finds a setting that keeps it from downloading as another user, which it would verify.
 //!
 //! # The tree
 //!
@@ -36,12 +37,14 @@
 //! 0:0, opaque directories have `user.overlay.opaque`), ready to become a lower one by rename. Mount points that an image
 //! lacks come from a layer in memory below all others, so that they leave nothing behind.
 //!
-//! Needs Linux 5.12 and, for user namespaces, what probe finds out. Knows the task, and nothing of the rest of the
+//! Needs Linux 5.12 and, for user namespaces, what [`probe`] finds out. Knows the task, and nothing of the rest of the
 //! program.
 
 mod cgroup;
+mod diagnosis;
 mod hook;
 mod identity;
+mod idmap;
 mod image;
 mod init;
 mod launch;
@@ -61,8 +64,11 @@ mod targets;
 mod userns;
 mod wire;
 
+pub use diagnosis::Diagnosis;
 pub use hook::helper_hook;
 pub use identity::{Mode, current_mode};
 pub use launch::{NativeBuilder, own_program};
 pub use owners::{OWNER_ATTRIBUTE, parse_owner};
+pub use probe::{Check, CheckResult, Probe, probe};
 pub use remove::remove_tree;
+pub use userns::{EnterError, Entered, Wanted, enter_user_namespace};

@@ -81,7 +81,7 @@ fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS))
 }
 
-fn mount_modern(stack: &Stack, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+pub(super) fn mount_modern(stack: &Stack, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for lower in &stack.lowers {
         fsconfig_set_string(&context, "lowerdir+", sys::proc_path(lower))?;
@@ -100,7 +100,8 @@ fn mount_modern(stack: &Stack, attributes: MountAttrFlags) -> io::Result<OwnedFd
 /// The classic call cuts its options at one page: the layers are named by their descriptor numbers, relative to
 /// `/proc/self/fd`, which leaves room for some 900 of them.
 fn mount_legacy(stack: &Stack, place: &OwnedFd) -> io::Result<OwnedFd> {
-    let before = rustix::fs::open(".", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
+    let before =
+        rustix::fs::open(".", rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
     let numbers: Vec<String> = stack.lowers.iter().map(|fd| file_name(&sys::proc_path(fd))).collect();
     let mut data = format!("lowerdir={}", numbers.join(":"));
     for (key, value) in stack.options() {
@@ -119,7 +120,8 @@ fn mount_legacy(stack: &Stack, place: &OwnedFd) -> io::Result<OwnedFd> {
     mounted?;
     // The handle `place` still names what lies below the new mount: go through its path to get the mount itself.
     let path = fs_err::read_link(&target)?;
-    let root = rustix::fs::open(&path, rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
+    let root =
+        rustix::fs::open(&path, rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
     let detached = clone_tree(root.as_fd(), "", MountAttrFlags::empty())?;
     drop(root);
     rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH)?;

@@ -4,7 +4,8 @@
 //! `chown`. So the step's filter hands these calls over; the runner finds the file as the caller would (in the caller's
 //! root, from its working directory or descriptor), records the wished owner in the extended attribute
 //! [`OWNER_ATTRIBUTE`], and says that it worked. Packing a layer reads the attribute. What is lost, by declaration:
-//! processes of the step see every file as root's; and symbolic links, devices, pipes and sockets stay root's, since
+//! processes of the step see every file as root's (busybox, which reads the owner that it isn't told to change, thus
+//! gives the other half back to root); and symbolic links, devices, pipes and sockets stay root's, since
 //! Linux allows them no user attributes.
 //!
 //! The runner resolves the path with its root changed to the caller's, through handles that were opened while the
@@ -107,11 +108,8 @@ impl Supervisor {
                 let path = self.read_path(caller, *address)?;
                 let start = match *directory {
                     libc::AT_FDCWD => self.open_of(caller, "cwd")?,
-                    number if path.as_bytes().starts_with(b"/") => {
-                        // The descriptor is ignored then, and may be anything.
-                        let _ = number;
-                        self.open_of(caller, "root")?
-                    }
+                    // The descriptor is ignored then, and may be anything.
+                    _ if path.as_bytes().starts_with(b"/") => self.open_of(caller, "root")?,
                     number => self.descriptor(caller, number)?,
                 };
                 let root = self.open_of(caller, "root")?;
@@ -124,7 +122,11 @@ impl Supervisor {
                     }
                     (start, true)
                 } else {
-                    (find(&root, &start, &path, *follow)?, false)
+                    match find(&root, &start, &path, *follow) {
+                        // Its own descriptors by another name: pipes and devices, which keep no owner anyway.
+                        Err(_) if is_about_itself(path.as_bytes()) => return Ok(()),
+                        found => (found?, false),
+                    }
                 }
             }
         };
@@ -165,12 +167,13 @@ impl Supervisor {
         let file = openat(&self.proc, own_name, flags, Mode::empty())?;
         let (uid, gid) = present_owner(&file);
         let wished = (merge(call.uid, uid), merge(call.gid, gid));
-        if wished == (uid, gid) {
-        } else if wished == (0, 0) {
-            ignore_unsupported(fremovexattr(&file, OWNER_ATTRIBUTE))?;
-        } else {
-            let value = format!("{}:{}", wished.0, wished.1);
-            ignore_unsupported(fsetxattr(&file, OWNER_ATTRIBUTE, value.as_bytes(), XattrFlags::empty()))?;
+        if wished != (uid, gid) {
+            ignore_unsupported(if wished == (0, 0) {
+                fremovexattr(&file, OWNER_ATTRIBUTE)
+            } else {
+                let value = format!("{}:{}", wished.0, wished.1);
+                fsetxattr(&file, OWNER_ATTRIBUTE, value.as_bytes(), XattrFlags::empty())
+            })?;
         }
         clear_set_ids(&file, stat.st_mode)
     }
@@ -205,6 +208,13 @@ fn clear_set_ids(file: &OwnedFd, mode: u32) -> Result<(), Errno> {
     let is_program = FileType::from_raw_mode(mode) == FileType::RegularFile;
     let set_ids = mode & libc::S_ISUID | if mode & libc::S_IXGRP != 0 { mode & libc::S_ISGID } else { 0 };
     if is_program && set_ids != 0 { fchmod(file, Mode::from_raw_mode(mode & 0o7777 & !set_ids)) } else { Ok(()) }
+}
+
+/// Names that mean something else to each process, and nothing to the runner.
+fn is_about_itself(path: &[u8]) -> bool {
+    const PREFIXES: [&[u8]; 6] =
+        [b"/dev/stdin", b"/dev/stdout", b"/dev/stderr", b"/dev/fd/", b"/proc/self/", b"/proc/thread-self/"];
+    PREFIXES.iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Resolves a path as a process with this root, starting from `start`, would. Changes this process's root.

@@ -1,6 +1,7 @@
 //! The last moments before the step's command: a process in the step's tree gives up all it must not keep, then execs.
 
 use std::ffi::{CString, OsString};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -41,8 +42,8 @@ const DEFAULT_OPEN_FILES: u64 = 65536;
 
 /// What the payload process inherits for its own use.
 pub(super) struct Inherited {
-    /// The read end of the command's standard input.
-    pub(super) stdin: OwnedFd,
+    /// The command's standard input; `None` is the null device of the tree.
+    pub(super) stdin: Option<OwnedFd>,
     /// A handle on the working directory.
     pub(super) workdir: OwnedFd,
     /// Where to send the listener of the owner emulation.
@@ -60,7 +61,11 @@ pub(super) fn become_command(job: &Job, inherited: Inherited) -> Failure {
 }
 
 fn give_up_privileges(job: &Job, inherited: Inherited) -> Result<(), Failure> {
-    rustix::stdio::dup2_stdin(&inherited.stdin).doing(|| "connecting standard input".into())?;
+    let stdin = match inherited.stdin {
+        Some(stdin) => stdin,
+        None => File::open("/dev/null").doing(|| "opening the image's /dev/null".into())?.into(),
+    };
+    rustix::stdio::dup2_stdin(stdin).doing(|| "connecting standard input".into())?;
     rustix::stdio::dup2_stderr(rustix::stdio::stdout()).doing(|| "connecting standard error".into())?;
     setsid().doing(|| "starting a session".into())?;
     enter_workdir(&inherited.workdir, &job.workdir)?;

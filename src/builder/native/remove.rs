@@ -5,9 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, openat, renameat, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
 /// Directories below this depth are moved up before they are emptied, so that neither descriptors nor stack run out.
@@ -129,7 +127,7 @@ mod tests {
         fs_err::create_dir(&outside).unwrap();
         fs_err::write(outside.join("file"), "kept").unwrap();
         symlink(&outside, tree.join("a/link")).unwrap();
-        fs_err::set_permissions(tree.join("a/b"), PermissionsExt::from_mode(0)).unwrap();
+        fs_err::set_permissions(tree.join("a/b"), PermissionsExt::from_mode(0o000)).unwrap();
         remove_tree(&tree).unwrap();
         assert!(!tree.exists() && outside.join("file").exists());
         symlink(&outside, &tree).unwrap();

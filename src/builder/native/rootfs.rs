@@ -24,8 +24,6 @@ pub(super) struct Prepared {
     pub(super) workdir: OwnedFd,
     /// The root of the tree, not yet entered.
     root: OwnedFd,
-    /// What to clean out of the upper directory afterwards.
-    pub(super) stubs: Vec<Stub>,
 }
 
 /// The builder's own tmpfs.
@@ -36,7 +34,9 @@ struct Workshop {
 const ALWAYS: [&str; 3] = ["proc", "sys", "dev"];
 
 /// Lays out everything below a root that isn't entered yet.
-pub(super) fn prepare(job: &Job) -> Result<Prepared, Failure> {
+///
+/// `report` gets the mount points that had to be made in the upper directory, also when something fails after that.
+pub(super) fn prepare(job: &Job, report: impl FnOnce(Vec<Stub>) -> Result<(), Failure>) -> Result<Prepared, Failure> {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .doing(|| "making the mounts private".into())?;
     let mut stack = open_stack(job)?;
@@ -48,22 +48,34 @@ pub(super) fn prepare(job: &Job) -> Result<Prepared, Failure> {
     drop(stack);
     attach(&tree, &place).doing(|| "attaching the tree".into())?;
     let mut targets = Targets::new(tree.as_fd()).doing(|| "looking at the tree".into())?;
-    let covers_workdir = |mount: &JobMount| is_within(&job.workdir, &mount.target);
-    if !job.mounts.iter().any(covers_workdir) {
-        make_workdir(&mut targets, job)?;
+    let workdir = furnish(job, &mut targets, &workshop, sources);
+    report(targets.into_stubs())?;
+    Ok(Prepared { workdir: workdir?, root: tree })
+}
+
+/// Mounts everything into the tree and returns a handle on the working directory.
+fn furnish(
+    job: &Job,
+    targets: &mut Targets<'_>,
+    workshop: &Workshop,
+    sources: Vec<Option<OwnedFd>>,
+) -> Result<OwnedFd, Failure> {
+    if !job.mounts.iter().any(|mount| is_within(&job.workdir, &mount.target)) {
+        make_workdir(targets, job)?;
     }
-    mount_proc(&mut targets, &workshop)?;
-    mount_sys(&mut targets, &workshop)?;
-    mount_dev(&mut targets)?;
+    mount_proc(targets, workshop)?;
+    mount_sys(targets, workshop)?;
+    mount_dev(targets)?;
     for (path, content) in &job.service_files {
-        mount_service_file(&mut targets, &workshop, path, content)?;
+        mount_service_file(targets, workshop, path, content)?;
+    }
+    if job.mode == IdMode::SingleId {
+        configure_apt(targets, workshop)?;
     }
     for (number, (mount, source)) in job.mounts.iter().zip(sources).enumerate() {
-        mount_user(&mut targets, &workshop, job, mount, source, number)?;
+        mount_user(targets, workshop, job, mount, source, number)?;
     }
-    let workdir = make_workdir(&mut targets, job)?;
-    let stubs = targets.into_stubs();
-    Ok(Prepared { workdir, root: tree, stubs })
+    make_workdir(targets, job)
 }
 
 impl Prepared {
@@ -122,9 +134,7 @@ fn open_source(source: &JobSource, job: &Job) -> Result<Option<OwnedFd>, Failure
             let handle = open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
                 .doing(|| format!("opening the mount source {}", path.display()))?;
             let attributes = NO_DEVICES | read_only_if(*read_only);
-            clone_tree(&handle, "", attributes)
-                .map(Some)
-                .doing(|| format!("copying the mount of {}", path.display()))
+            clone_tree(&handle, "", attributes).map(Some).doing(|| format!("copying the mount of {}", path.display()))
         }
         JobSource::Layers { lowers, path } => {
             let paths: Vec<PathBuf> = lowers.iter().map(Bytes::to_path).collect();
@@ -186,7 +196,7 @@ impl Workshop {
         let files = job.service_files.iter().map(|(path, _)| (path.as_str(), TargetKind::File));
         let mounts = job.mounts.iter().filter_map(|mount| Some((mount.target.as_str(), known_kind(&mount.source)?)));
         for (path, kind) in files.chain(mounts) {
-            if !is_within(path, &job.workdir) {
+            if is_within("/", &job.workdir) || !is_within(path, &job.workdir) {
                 // Targets that contradict each other are found out, and reported, when they are mounted.
                 let _ = stubs.mount_point(path, kind);
             }
@@ -226,11 +236,21 @@ fn known_kind(source: &JobSource) -> Option<TargetKind> {
 
 /// Hidden from steps: files that tell about, or change, the host. As Docker and runc do.
 const MASKED_IN_PROC: [&str; 11] = [
-    "acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list",
-    "timer_stats", "vmallocinfo",
+    "acpi",
+    "asound",
+    "interrupts",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
+    "vmallocinfo",
 ];
 const READ_ONLY_IN_PROC: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
-const MASKED_IN_SYS: [&str; 5] = ["firmware", "devices/virtual/powercap", "fs/cgroup", "kernel/debug", "kernel/tracing"];
+const MASKED_IN_SYS: [&str; 5] =
+    ["firmware", "devices/virtual/powercap", "fs/cgroup", "kernel/debug", "kernel/tracing"];
 
 fn mount_proc(targets: &mut Targets<'_>, workshop: &Workshop) -> Result<(), Failure> {
     let attributes = NO_DEVICES | MountAttrFlags::MOUNT_ATTR_NOEXEC;
@@ -309,8 +329,9 @@ fn mount_dev(targets: &mut Targets<'_>) -> Result<(), Failure> {
         symlinkat(target, &dev, name).doing(|| format!("making /dev/{name}"))?;
     }
     let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let file_systems: [(&str, &str, &[(&str, &str)], MountAttrFlags); 3] = [
-        ("pts", "devpts", &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")], quiet),
+    let pty_options: &[(&str, &str)] = &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+    let file_systems = [
+        ("pts", "devpts", pty_options, quiet),
         ("shm", "tmpfs", &[("mode", "1777"), ("size", "65536k")], attributes),
         ("mqueue", "mqueue", &[], attributes),
     ];
@@ -338,6 +359,16 @@ fn mount_service_file(
     workshop.file(&name, &content.0, 0o644)?;
     let mount = workshop.show(&name, MountAttrFlags::empty())?;
     attach(&mount, &place).doing(|| format!("attaching {path}"))
+}
+
+/// apt downloads as a user of its own and checks that it became that user, which it can't with a single id.
+fn configure_apt(targets: &mut Targets<'_>, workshop: &Workshop) -> Result<(), Failure> {
+    const DIRECTORY: &str = "/etc/apt/apt.conf.d";
+    const CONTENT: &[u8] = b"APT::Sandbox::User \"root\";\n";
+    if !targets.is_directory(DIRECTORY) {
+        return Ok(());
+    }
+    mount_service_file(targets, workshop, &format!("{DIRECTORY}/zz-stager-single-id"), &Bytes(CONTENT.to_vec()))
 }
 
 fn mount_user(
@@ -385,7 +416,9 @@ fn refuse_kernel_file_systems(place: &OwnedFd, target: &str) -> Result<(), Failu
     const SYSFS_MAGIC: u64 = 0x6265_6572;
     let stat = rustix::fs::fstatfs(place).doing(|| format!("looking at {target}"))?;
     if [PROC_MAGIC, SYSFS_MAGIC].contains(&(stat.f_type as u64)) {
-        return Err(Failure::refusal(format!("{target} lies in a file system of the kernel; nothing can be mounted there")));
+        return Err(Failure::refusal(format!(
+            "{target} lies in a file system of the kernel; nothing can be mounted there"
+        )));
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ fn run(job: &Job, control: &UnixStream) -> Result<Message, Failure> {
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .doing(|| "making a socket".into())?;
     let Some(pid_one) = sys::fork().doing(|| "starting pid 1".into())? else {
-        drop((report_in, lifeline_out, listener_in, upper));
+        drop((report_in, lifeline_out, listener_in, upper, supervisor));
         detach_control();
         let links = Links { report: report_out.into(), lifeline: lifeline_in, supervisor: listener_out };
         init::run(job, links);

@@ -44,11 +44,10 @@ const NAMESPACE_FLAGS: u32 = (libc::CLONE_NEWNS
 
 const ARCH_X86_64: u32 = 0xc000_003e;
 pub(super) const ARCH_I386: u32 = 0x4000_0003;
-const ARCH_AARCH64: u32 = 0xc000_00b7;
 #[cfg(target_arch = "x86_64")]
 const ARCH_HERE: u32 = ARCH_X86_64;
 #[cfg(target_arch = "aarch64")]
-const ARCH_HERE: u32 = ARCH_AARCH64;
+const ARCH_HERE: u32 = 0xc000_00b7;
 
 /// Offsets in the kernel's struct seccomp_data.
 const NUMBER_OFFSET: u32 = 0;
@@ -216,4 +215,142 @@ fn give(action: Action) -> sock_filter {
         _ => libc::SECCOMP_RET_ALLOW,
     };
     instruction(libc::BPF_RET | libc::BPF_K, 0, 0, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the program as the kernel would.
+    fn run(program: &[sock_filter], arch: u32, number: u32, argument: u32) -> u32 {
+        const JUMP: u32 = libc::BPF_JMP | libc::BPF_K;
+        let mut accumulator = 0;
+        let mut at = 0;
+        loop {
+            let instruction = program[at];
+            let (code, value) = (u32::from(instruction.code), instruction.k);
+            at += 1;
+            let mut branch = |holds| at += usize::from(if holds { instruction.jt } else { instruction.jf });
+            match code {
+                _ if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
+                    accumulator = match value {
+                        NUMBER_OFFSET => number,
+                        ARCH_OFFSET => arch,
+                        FIRST_ARGUMENT_OFFSET => argument,
+                        _ => panic!("offset {value}"),
+                    }
+                }
+                _ if code == JUMP | libc::BPF_JEQ => branch(accumulator == value),
+                _ if code == JUMP | libc::BPF_JGE => branch(accumulator >= value),
+                _ if code == JUMP | libc::BPF_JSET => branch(accumulator & value != 0),
+                _ if code == libc::BPF_JMP | libc::BPF_JA => at += value as usize,
+                _ if code == libc::BPF_RET | libc::BPF_K => return value,
+                _ => panic!("code {code}"),
+            }
+        }
+    }
+
+    const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+
+    fn errno(number: i32) -> u32 {
+        libc::SECCOMP_RET_ERRNO | number as u32
+    }
+
+    fn native(identities: Identities, number: libc::c_long, argument: u32) -> u32 {
+        run(&program(identities), ARCH_HERE, number as u32, argument)
+    }
+
+    #[test]
+    fn every_listed_call_is_allowed_and_nothing_else() {
+        let program = program(Identities::Real);
+        let listed: Vec<u32> = [lists::ALLOWED, lists::ALLOWED_NEW, lists::ALLOWED_HERE]
+            .concat()
+            .into_iter()
+            .map(|number| number as u32)
+            .collect();
+        let special = [libc::SYS_clone, libc::SYS_clone3, libc::SYS_socket, libc::SYS_personality];
+        for number in 0..600 {
+            if special.contains(&number.into()) {
+                continue;
+            }
+            let expected = match number {
+                _ if listed.contains(&number) => ALLOW,
+                467.. => errno(libc::ENOSYS),
+                _ => errno(libc::EPERM),
+            };
+            assert_eq!(run(&program, ARCH_HERE, number, 0), expected, "call {number}");
+        }
+    }
+
+    #[test]
+    fn what_a_container_must_not_have_is_refused() {
+        for number in [
+            libc::SYS_mount,
+            libc::SYS_umount2,
+            libc::SYS_unshare,
+            libc::SYS_setns,
+            libc::SYS_keyctl,
+            libc::SYS_bpf,
+            libc::SYS_perf_event_open,
+            libc::SYS_kexec_load,
+            libc::SYS_init_module,
+            libc::SYS_open_by_handle_at,
+            libc::SYS_userfaultfd,
+            libc::SYS_io_uring_setup,
+            libc::SYS_pivot_root,
+            libc::SYS_fsopen,
+            libc::SYS_move_mount,
+            libc::SYS_pidfd_getfd,
+        ] {
+            assert_eq!(native(Identities::Real, number, 0), errno(libc::EPERM), "call {number}");
+        }
+        assert_eq!(native(Identities::Real, libc::SYS_clone3, 0), errno(libc::ENOSYS));
+        assert_eq!(native(Identities::Real, 999_999, 0), errno(libc::ENOSYS));
+    }
+
+    #[test]
+    fn arguments_decide() {
+        let real = |number, argument| native(Identities::Real, number, argument);
+        assert_eq!(real(libc::SYS_clone, libc::SIGCHLD as u32), ALLOW);
+        assert_eq!(real(libc::SYS_clone, (libc::CLONE_NEWUSER | libc::SIGCHLD) as u32), errno(libc::EPERM));
+        for (family, allowed) in [
+            (1, true),
+            (2, true),
+            (10, true),
+            (16, true),
+            (17, true),
+            (12, false),
+            (38, false),
+            (40, false),
+            (46, false),
+        ] {
+            assert_eq!(real(libc::SYS_socket, family) == ALLOW, allowed, "family {family}");
+        }
+        for (domain, allowed) in [(0, true), (8, true), (0x20008, true), (u32::MAX, true), (0x40000, false)] {
+            assert_eq!(real(libc::SYS_personality, domain) == ALLOW, allowed, "domain {domain:x}");
+        }
+    }
+
+    #[test]
+    fn owners_and_identities_follow_the_mode() {
+        assert_eq!(native(Identities::Real, libc::SYS_fchownat, 0), ALLOW);
+        assert_eq!(native(Identities::Real, libc::SYS_setuid, 0), ALLOW);
+        assert_eq!(native(Identities::Supervised, libc::SYS_fchownat, 0), libc::SECCOMP_RET_USER_NOTIF);
+        assert_eq!(native(Identities::Supervised, libc::SYS_setuid, 0), errno(0));
+        assert_eq!(native(Identities::Pretended, libc::SYS_fchownat, 0), errno(0));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn other_architectures_are_held_too() {
+        let program = program(Identities::Supervised);
+        let compat = |number, argument| run(&program, ARCH_I386, number, argument);
+        assert_eq!(compat(4, 0), ALLOW);
+        assert_eq!(compat(21, 0), errno(libc::EPERM));
+        assert_eq!(compat(120, libc::CLONE_NEWUSER as u32), errno(libc::EPERM));
+        assert_eq!(compat(212, 0), libc::SECCOMP_RET_USER_NOTIF);
+        assert_eq!(compat(1000, 0), errno(libc::ENOSYS));
+        assert_eq!(run(&program, ARCH_HERE, X32_BIT | 1, 0), errno(libc::ENOSYS));
+        assert_eq!(run(&program, 0x1234, 1, 0), errno(libc::ENOSYS));
+    }
 }

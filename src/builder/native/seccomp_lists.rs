@@ -51,7 +51,8 @@ const IO_PGETEVENTS: c_long = if cfg!(target_arch = "x86_64") { 333 } else { 292
 /// Allowed, of the numbers that are the same on every architecture and newer than the C library's headers:
 /// cachestat, fchmodat2, map_shadow_stack, futex_wake, futex_wait, futex_requeue, statmount, listmount, mseal,
 /// setxattrat, getxattrat, listxattrat, removexattrat.
-pub(super) const ALLOWED_NEW: &[c_long] = &[IO_PGETEVENTS, 451, 452, 453, 454, 455, 456, 457, 458, 462, 463, 464, 465, 466];
+pub(super) const ALLOWED_NEW: &[c_long] =
+    &[IO_PGETEVENTS, 451, 452, 453, 454, 455, 456, 457, 458, 462, 463, 464, 465, 466];
 
 /// Allowed, of the old calls that newer architectures never had, and of the architecture's own.
 #[cfg(target_arch = "x86_64")]
@@ -68,9 +69,8 @@ pub(super) const ALLOWED_HERE: &[c_long] = calls![
 pub(super) const ALLOWED_HERE: &[c_long] = &[];
 
 /// Socket families that may be opened, as ranges: all but the obsolete ones, AF_ALG and AF_VSOCK.
-pub(super) const SOCKET_FAMILIES: &[(u32, u32)] = &[
-    (0, 11), (13, 18), (21, 22), (24, 24), (26, 33), (35, 36), (39, 39), (41, 45),
-];
+pub(super) const SOCKET_FAMILIES: &[(u32, u32)] =
+    &[(0, 11), (13, 18), (21, 22), (24, 24), (26, 33), (35, 36), (39, 39), (41, 45)];
 
 /// Execution domains: Linux, Linux 32-bit, both with old uname, and the question for the present one.
 pub(super) const PERSONALITIES: &[(u32, u32)] =

@@ -180,9 +180,8 @@ pub(super) fn install_filter(program: &[libc::sock_filter], listener: bool) -> i
     let header = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
     let flags = if listener { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
     // SAFETY: the header names `length` instructions that live through the call; the kernel only reads them.
-    let result = check(unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const header)
-    })?;
+    let result =
+        check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const header) })?;
     // SAFETY: with NEW_LISTENER the result is a new descriptor that nothing else owns.
     Ok(listener.then(|| unsafe { OwnedFd::from_raw_fd(result as RawFd) }))
 }
@@ -203,13 +202,7 @@ pub(super) fn receive_notification(listener: BorrowedFd<'_>) -> io::Result<Notif
     let mut raw: libc::seccomp_notif = unsafe { std::mem::zeroed() };
     // SAFETY: the ioctl writes one seccomp_notif.
     check(unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, &raw mut raw) }.into())?;
-    Ok(Notification {
-        id: raw.id,
-        pid: raw.pid,
-        arch: raw.data.arch,
-        number: raw.data.nr,
-        args: raw.data.args,
-    })
+    Ok(Notification { id: raw.id, pid: raw.pid, arch: raw.data.arch, number: raw.data.nr, args: raw.data.args })
 }
 
 /// Whether the process that asked still waits for the answer; until then its pid can't have been reused.
@@ -239,10 +232,27 @@ pub(super) fn proc_path(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
-
 /// Moves this process into new namespaces. For single-threaded processes only.
 pub(super) fn unshare(flags: rustix::thread::UnshareFlags) -> io::Result<()> {
     // SAFETY: the dangerous flag is FILES, with which other threads' descriptors go out of sight; it is never used,
     // and the callers have one thread.
     Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
+}
+
+/// Replaces the program, keeping the environment; returns only on failure.
+pub(super) fn exec_in_same_environment(path: &CStr, argv: &CStringArray) -> io::Error {
+    // SAFETY: the array is NULL-terminated and points to strings that `CStringArray` keeps alive.
+    unsafe { libc::execv(path.as_ptr(), argv.pointers.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Unblocks these signals.
+pub(super) fn unblock_signals(signals: &[i32]) {
+    set_signal_mask(libc::SIG_UNBLOCK, signals);
+}
+
+/// Makes ended children wait for [`rustix::process::waitpid`], whatever this process inherited.
+pub(super) fn keep_ended_children() {
+    // SAFETY: installs no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }

@@ -15,7 +15,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, readlinkat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat, openat, openat2, readlinkat, statat, unlinkat,
+};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +84,13 @@ impl<'a> Targets<'a> {
     /// A handle on the directory `path`, made for good if it is absent.
     pub(super) fn make_directory(&mut self, path: &str) -> io::Result<OwnedFd> {
         self.resolve(path, TargetKind::Directory, false)
+    }
+
+    /// Whether the tree has this directory.
+    pub(super) fn is_directory(&self, path: &str) -> bool {
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat2(self.root, path, flags, Mode::empty(), how).is_ok()
     }
 
     /// A handle on the real directory `name` in the root; a link in its place is an error.
@@ -278,7 +287,7 @@ mod tests {
         assert!(names_below(&temp.path().join("outside")).is_empty());
         let stubs = targets.into_stubs();
         remove_stubs(handle.as_fd(), &stubs);
-        assert_eq!(names_below(&root), ["absolute", "loop"]);
+        assert_eq!(names_below(&root), ["a", "absolute", "loop"]);
     }
 
     #[test]

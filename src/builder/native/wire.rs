@@ -147,13 +147,18 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(what: impl Into<String>, error: &io::Error) -> Self {
-        Self { is_command: false, what: what.into(), errno: error.raw_os_error().unwrap_or(libc::EIO) }
+        Self { is_command: false, what: what.into(), errno: errno_of(error) }
     }
 
     /// A refusal of our own, not of the kernel.
     pub(super) fn refusal(what: impl Into<String>) -> Self {
         Self { is_command: false, what: what.into(), errno: 0 }
     }
+}
+
+/// The error number in an error; EIO if there is none, as in those of fs_err.
+pub(super) fn errno_of(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
 }
 
 /// Names what was being done when something failed.

@@ -26,6 +26,8 @@ enum Engine {
     Interrupts(&'static str, &'static str),
     HangsUp,
     Stalls,
+    /// Reads some of it and then nothing.
+    StopsReading,
 }
 
 /// A made-up engine at a socket; returns the uploaded archive.
@@ -76,6 +78,12 @@ fn serve(listener: &UnixListener, engine: Engine) -> Vec<u8> {
                 let archive = chunks(&mut input, usize::MAX);
                 // until the client gives up
                 let _ = input.read(&mut [0]);
+                archive
+            }
+            Engine::StopsReading => {
+                let archive = chunks(&mut input, 1000);
+                let mut events = [rustix::event::PollFd::new(&output, rustix::event::PollFlags::RDHUP)];
+                rustix::event::poll(&mut events, None).unwrap();
                 archive
             }
         };
@@ -168,6 +176,16 @@ fn waits_end() {
         load_into_daemon(&images(), 1, &options)
     });
     assert!(matches!(result, Err(DaemonError::Cancelled)), "{result:?}");
+}
+
+#[test]
+fn an_engine_that_stops_reading_does_not_hold_the_writer() {
+    let large = [docker_image(&["a:1"], &[layer_tar("large", &vec![7; 20_000_000])])];
+    let (result, _) = with_engine(Engine::StopsReading, |host| {
+        let options = DaemonOptions { host: Some(host), idle: Duration::from_millis(300), cancelled: &RUNNING };
+        load_into_daemon(&large, 1, &options)
+    });
+    assert!(matches!(result, Err(DaemonError::Stalled { .. })), "{result:?}");
 }
 
 #[test]

@@ -327,13 +327,18 @@ fn writers_of_one_layout_lose_no_entry() {
         for number in 0..8 {
             let layout = &layout;
             scope.spawn(move || {
-                let layers = [layer_tar("n", &[number]), layer_tar("shared", b"s")];
-                write_oci_directory(layout, &[oci_image(Some(&format!("n{number}")), "linux/amd64", &layers)]).unwrap();
+                for round in 0..10 {
+                    let name = format!("n{number}-{round}");
+                    let layers = [layer_tar("n", &[number]), layer_tar("shared", b"s")];
+                    write_oci_directory(layout, &[oci_image(Some(&name), "linux/amd64", &layers)]).unwrap();
+                }
             });
         }
     });
     for number in 0..8 {
-        open_back(BaseFormat::Oci, &format!("{}:n{number}", layout.display())).unwrap();
+        for round in 0..10 {
+            open_back(BaseFormat::Oci, &format!("{}:n{number}-{round}", layout.display())).unwrap();
+        }
     }
     assert_eq!(names(&layout), ["blobs", "index.json", "oci-layout"]);
 }

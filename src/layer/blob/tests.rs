@@ -82,7 +82,7 @@ fn a_failing_sink_or_producer_ends_everything() {
             "{compression:?}"
         );
         let broken = |sink: &mut dyn Write| {
-            sink.write_all(&content[..GZIP_BLOCK + 1]).map_err(Error::stream("write", "test"))?;
+            sink.write_all(&content[..=GZIP_BLOCK]).map_err(Error::stream("write", "test"))?;
             Err(Error::NotFound { path: "x".into() })
         };
         let broken = write_blob(broken, &mut io::sink(), compression, 2);

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::layer::error::{Error, Result};
 use crate::layer::handle::{Subject, is_whiteout, open_beneath, open_readable_beneath, open_root};
 use crate::layer::metadata::{Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, parse_owner_record};
-use crate::layer::node::{FileKind, Identity, identity_of, kind_of, mtime_of, read_attributes};
+use crate::layer::node::{FileKind, Identity, identity_of, kind_of, links_of, mtime_of, read_attributes};
 use crate::layer::path::{bytes, clean, components};
 
 /// A stack of layer directories as one tree.
@@ -226,7 +226,7 @@ impl MergedTree {
             path: path.to_owned(),
             location,
             identity: identity_of(stat),
-            links: u64::from(stat.st_nlink),
+            links: links_of(stat),
         })
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::*;
 use crate::layer::metadata::OWNER_XATTR;
 use crate::layer::sha256::Sha256;
-use crate::layer::testing::{REAL, Tree, is_root};
+use crate::layer::testing::{Tree, is_root, pack_options};
 
 /// A tree with everything that a layer may hold.
 fn everything() -> Tree {
@@ -72,7 +72,7 @@ fn times_are_clamped_and_whole() {
     crate::layer::testing::set_times(&tree.path("old"), 99);
     let mut out = Vec::new();
     let clamp = Some(Clamp { from: 100, to: 1 });
-    pack(&tree.root(), &mut out, &PackOptions { clamp, ..REAL }).unwrap();
+    pack(&tree.root(), &mut out, &PackOptions { clamp, ..pack_options() }).unwrap();
     let times: Vec<_> = ::tar::Archive::new(&out[..])
         .entries()
         .unwrap()
@@ -117,11 +117,11 @@ fn trees_deeper_than_the_open_file_limit_are_packed() {
     let mut parent = crate::layer::handle::open_root(&tree.root()).unwrap();
     for _ in 0..2_000 {
         rustix::fs::mkdirat(&parent, "d", rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
-        parent = rustix::fs::openat(&parent, "d", crate::layer::handle::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+        parent = rustix::fs::openat(&parent, "d", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
     }
     tree.file("e", "after");
     let mut out = Vec::new();
-    let stats = pack(&tree.root(), &mut out, &REAL).unwrap();
+    let stats = pack(&tree.root(), &mut out, &pack_options()).unwrap();
     assert_eq!(stats, LayerStats { entries: 2_001, bytes: 5 });
 }
 
@@ -129,5 +129,5 @@ fn trees_deeper_than_the_open_file_limit_are_packed() {
 fn names_that_mean_whiteouts_are_refused() {
     let tree = Tree::new();
     tree.file(".wh.x", "");
-    assert!(matches!(pack(&tree.root(), Vec::new(), &REAL), Err(Error::Refused { .. })));
+    assert!(matches!(pack(&tree.root(), Vec::new(), &pack_options()), Err(Error::Refused { .. })));
 }

@@ -24,13 +24,15 @@ pub struct Limits {
     pub extensions: usize,
     /// The bytes of all regular files together, holes included.
     pub bytes: u64,
+    /// The bytes of the whole archive, decompressed.
+    pub archive: u64,
 }
 
 impl Default for Limits {
     /// What no honest image comes near: 10 million entries, paths of 4096 bytes and 256 components, 1 MiB of extension
-    /// headers for an entry, 1 TiB of files.
+    /// headers for an entry, 1 TiB of files and of archive.
     fn default() -> Self {
-        Self { entries: 10_000_000, path: 4096, depth: 256, extensions: 1 << 20, bytes: 1 << 40 }
+        Self { entries: 10_000_000, path: 4096, depth: 256, extensions: 1 << 20, bytes: 1 << 40, archive: 1 << 40 }
     }
 }
 
@@ -259,15 +261,10 @@ impl<R: Read> TarReader<R> {
             u32::try_from(id).map_err(|_| self.invalid("an owner that is too large"))
         };
         let mtime = match records.get(&b"mtime"[..]) {
-            Some(time) => {
-                let time = pax::read_time(time).ok_or_else(|| self.invalid("a time that is no number"))?;
-                Mtime { seconds: time.0, nanoseconds: time.1 }
-            }
-            None => {
-                let seconds = numbers::read(&block[field::MTIME]);
-                Mtime::from_seconds(seconds.ok_or_else(|| self.invalid("a time that is no number"))?)
-            }
+            Some(time) => pax::read_time(time),
+            None => numbers::read(&block[field::MTIME]).map(|seconds| (seconds, 0)),
         };
+        let (seconds, nanoseconds) = mtime.ok_or_else(|| self.invalid("a time that is no number"))?;
         let mode = self.unsigned(block, field::MODE, "a mode that is no number")?;
         let xattrs: Xattrs =
             records.iter().filter_map(|(key, value)| Some((pax::xattr_name(key)?, value.clone()))).collect();
@@ -275,7 +272,7 @@ impl<R: Read> TarReader<R> {
             mode: (mode & 0o7777) as u32,
             uid: id(b"uid", field::UID)?,
             gid: id(b"gid", field::GID)?,
-            mtime,
+            mtime: Mtime { seconds, nanoseconds },
             xattrs,
         })
     }
@@ -323,6 +320,9 @@ impl<R: Read> TarReader<R> {
             }
         }
         self.offset += BLOCK as u64;
+        if self.offset > self.limits.archive {
+            return Err(Error::Limit { what: "bytes in an archive", limit: self.limits.archive });
+        }
         if block.iter().all(|&byte| byte == 0) {
             return Ok(None);
         }

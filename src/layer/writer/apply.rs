@@ -99,9 +99,22 @@ pub(super) fn apply(
     ownership: Ownership,
     skipped: &mut Skipped,
 ) -> Result<()> {
-    set_owner(target, path, metadata, ownership)?;
+    let present = match target {
+        Target::Open(fd) => Some(fs::fstat(fd).map_err(Error::io("read the metadata of", path))?),
+        Target::Handle(_) | Target::Link(..) => None,
+    };
+    let owned = ownership == Ownership::Real
+        && present.is_some_and(|stat| (stat.st_uid, stat.st_gid) == (metadata.uid, metadata.gid));
+    if !owned {
+        set_owner(target, path, metadata, ownership)?;
+    }
     set_xattrs(target, path, metadata, skipped)?;
-    target.chmod(Mode::from_raw_mode(metadata.mode & 0o7777)).map_err(Error::io("set the permissions of", path))?;
+    let mode = metadata.mode & 0o7777;
+    // Only a change of the owner or an access control list changes the mode that was seen.
+    let untouched = (owned || ownership == Ownership::Recorded) && metadata.xattrs.is_empty();
+    if !untouched || present.is_none_or(|stat| stat.st_mode & 0o7777 != mode) {
+        target.chmod(Mode::from_raw_mode(mode)).map_err(Error::io("set the permissions of", path))?;
+    }
     target.set_mtime(metadata.mtime).map_err(Error::io("set the time of", path))
 }
 

@@ -64,7 +64,7 @@ impl LayerWriter {
 
     /// Makes a regular file of `size` bytes from `content`; [`Error::Changed`] when there are fewer.
     pub fn file(&mut self, path: &Path, metadata: &Metadata, size: u64, content: &mut dyn Read) -> Result<()> {
-        let (place, file) = self.new_file(path)?;
+        let (place, file) = self.new_file(path, metadata)?;
         self.write(&place, &file, size, content)?;
         self.apply(&Target::Open(file.as_fd()), &place.path, metadata)
     }
@@ -78,7 +78,7 @@ impl LayerWriter {
         map: &[Extent],
         content: &mut dyn Read,
     ) -> Result<()> {
-        let (place, file) = self.new_file(path)?;
+        let (place, file) = self.new_file(path, metadata)?;
         fs::ftruncate(&file, size).map_err(Error::io("write", &place.path))?;
         for extent in map {
             fs::seek(&file, fs::SeekFrom::Start(extent.offset)).map_err(Error::io("write", &place.path))?;
@@ -101,12 +101,15 @@ impl LayerWriter {
     }
 
     /// Makes a further name of a file of this layer, or of a layer below, which is copied up. The metadata is the
-    /// file's.
+    /// file's. The target is a path in the image, `..` included, as a process whose root it is would read it.
     pub fn hard_link(&mut self, path: &Path, target: &Path) -> Result<()> {
         let path = clean(bytes(path))?;
         let missing = || Error::HardLinkTarget { path: path.clone(), target: target.to_owned() };
-        let wanted = clean(bytes(target))?;
-        let Some((parent, name)) = split(&wanted) else { return Err(missing()) };
+        let Some((parent, name)) =
+            split(target).filter(|(_, name)| !matches!(bytes(name.as_ref()), b"" | b"." | b".."))
+        else {
+            return Err(missing());
+        };
         let found = match self.places.view.canonical_directory(parent) {
             Err(Error::NotADirectory { .. }) => None,
             canonical => self.places.view.lookup(canonical?.path.join(name))?,
@@ -224,7 +227,7 @@ impl LayerWriter {
         size: u64,
         source: &OwnedFd,
     ) -> Result<()> {
-        let (place, file) = self.new_file(path)?;
+        let (place, file) = self.new_file(path, metadata)?;
         copy_file(source, &file, size).map_err(Error::io("write", &place.path))?;
         self.apply(&Target::Open(file.as_fd()), &place.path, metadata)
     }
@@ -243,12 +246,13 @@ impl LayerWriter {
         }
     }
 
-    fn new_file(&mut self, path: &Path) -> Result<(Place, OwnedFd)> {
+    fn new_file(&mut self, path: &Path, metadata: &Metadata) -> Result<(Place, OwnedFd)> {
         let place = self.places.place(&clean(bytes(path))?)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = first_mode(metadata);
         let file = self
             .places
-            .create(&place, |directory, name| fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR))?
+            .create(&place, |directory, name| fs::openat(directory, name, flags, mode))?
             .map_err(Error::io("create", &place.path))?;
         Ok((place, file))
     }
@@ -294,4 +298,11 @@ impl LayerWriter {
     fn apply(&mut self, target: &Target<'_>, path: &Path, metadata: &Metadata) -> Result<()> {
         apply(target, path, metadata, self.places.ownership, &mut self.skipped)
     }
+}
+
+/// The mode that a file is made with: its own as far as that does no harm before the rest is set, which spares most
+/// files a system call, and one that lets attributes be written where there are any.
+fn first_mode(metadata: &Metadata) -> Mode {
+    let plain = metadata.xattrs.is_empty() && (metadata.uid, metadata.gid) == (0, 0);
+    Mode::from_raw_mode(if plain { metadata.mode & 0o777 } else { 0o600 })
 }

@@ -119,13 +119,12 @@ impl Places {
         if let Some(parent) = self.parents.get(path) {
             return Ok(Arc::clone(parent));
         }
-        let parent = match self.child_of_known(path)? {
-            Some(parent) => parent,
-            None => {
-                let canonical = self.view.canonical_directory(path)?;
-                self.followed.extend(canonical.links);
-                self.ensure(&canonical.path)?
-            }
+        let parent = if let Some(parent) = self.child_of_known(path)? {
+            parent
+        } else {
+            let canonical = self.view.canonical_directory(path)?;
+            self.followed.extend(canonical.links);
+            self.ensure(&canonical.path)?
         };
         if self.parents.len() >= OPEN_PARENTS {
             self.parents.clear();
@@ -151,19 +150,15 @@ impl Places {
         let mut parent = Arc::clone(&self.root);
         for name in components(path) {
             let path = parent.path.join(name);
-            let directory = match open_directory(&parent, name, &path)? {
-                Some(directory) => {
-                    self.note(&path, directory.as_fd())?;
-                    directory
-                }
-                None => {
-                    let metadata = match self.view.lookup(&path)? {
-                        Some(entry) if entry.kind == FileKind::Directory => self.view.metadata(&entry)?,
-                        _ => implicit_metadata(),
-                    };
-                    let name = c_name(name)?;
-                    self.make_directory(&Place { parent, name, path: path.clone() }, metadata)?
-                }
+            let directory = if let Some(directory) = open_directory(&parent, name, &path)? {
+                self.note(&path, directory.as_fd())?;
+                directory
+            } else {
+                let metadata = match self.view.lookup(&path)? {
+                    Some(entry) if entry.kind == FileKind::Directory => self.view.metadata(&entry)?,
+                    _ => implicit_metadata(),
+                };
+                self.make_directory(&Place { parent, name: c_name(name)?, path: path.clone() }, metadata)?
             };
             parent = Arc::new(Parent { directory, path });
         }

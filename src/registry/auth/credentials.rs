@@ -38,7 +38,7 @@ impl Credential {
         let path = directory.join("config.json");
         let fail = |reason: String| Error::Credentials { host: registry.to_owned(), reason };
         let Some(config) = read_config(&path).map_err(|error| fail(error.to_string()))? else { return Ok(None) };
-        for &key in keys(registry).iter() {
+        for key in keys(registry) {
             match ask(settings, task, &config, key) {
                 Ok(Some(credential)) => return Ok(Some(credential)),
                 Ok(None) => {}
@@ -145,8 +145,8 @@ mod tests {
         Credential::find(&settings, &Task::new("test", "x"), registry)
     }
 
-    fn password(user: &str, password: &str) -> Option<Credential> {
-        Some(Credential::Password { user: user.to_owned(), password: Secret::new(password) })
+    fn password(user: &str, password: &str) -> Credential {
+        Credential::Password { user: user.to_owned(), password: Secret::new(password) }
     }
 
     #[test]
@@ -154,8 +154,8 @@ mod tests {
         // alice:wonder
         let config = r#"{"auths":{"reg.example.com":{"auth":"YWxpY2U6d29uZGVy"},"https://index.docker.io/v1/":{"auth":"YWxpY2U6d29uZGVy"},
             "id.example.com:5000":{"auth":"","identitytoken":"refresh"},"empty.example.com":{}}}"#;
-        assert_eq!(find(config, "reg.example.com").unwrap(), password("alice", "wonder"));
-        assert_eq!(find(config, "docker.io").unwrap(), password("alice", "wonder"));
+        assert_eq!(find(config, "reg.example.com").unwrap(), Some(password("alice", "wonder")));
+        assert_eq!(find(config, "docker.io").unwrap(), Some(password("alice", "wonder")));
         assert_eq!(find(config, "id.example.com:5000").unwrap(), Some(Credential::Identity(Secret::new("refresh"))));
         for other in [
             "evilreg.example.com",

@@ -8,11 +8,14 @@ use serde::Deserialize;
 
 use super::{Challenge, Credential, Scopes, Secret};
 use crate::registry::Error;
-use crate::registry::error::Task;
+use crate::registry::error::{Answer, Task};
 use crate::registry::settings::Settings;
 
 /// The lifetime of a token that states none, and the shortest one believed.
 const MIN_LIFETIME: Duration = Duration::from_secs(60);
+
+/// No token is kept for longer.
+const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
 
 /// Tokens are replaced this long before they end.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -25,8 +28,16 @@ const MAX_TOKENS: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     challenge: Option<Challenge>,
-    credential: Option<Option<Credential>>,
+    credential: Known,
     tokens: Vec<Token>,
+}
+
+/// The credential, once it has been looked for.
+#[derive(Debug, Default)]
+enum Known {
+    #[default]
+    No,
+    Yes(Option<Credential>),
 }
 
 #[derive(Debug, Clone)]
@@ -68,13 +79,13 @@ impl Session {
         }
     }
 
-    /// The `Authorization` value for another attempt after a 401.
+    /// The `Authorization` value for another attempt after a 401; `None` when there is nothing but what was refused.
     pub(crate) fn again(
         &mut self,
         context: &Context<'_>,
         scopes: &Scopes,
         refused: Refused<'_>,
-    ) -> Result<Secret, Error> {
+    ) -> Result<Option<Secret>, Error> {
         let unauthorized = |reason: &str| Error::Unauthorized {
             task: context.task.clone(),
             reason: with_words(reason, &refused.said),
@@ -90,10 +101,24 @@ impl Session {
             Challenge::Basic => scopes.clone(),
         };
         self.challenge = Some(challenge.clone());
-        match self.authorize(context, &challenge, &wanted)? {
-            Some(value) if refused.sent == Some(&value) => Err(unauthorized("the registry refuses the credentials")),
-            Some(value) => Ok(value),
-            None => Err(unauthorized(&format!("there are no credentials for {}", context.registry))),
+        let value = self.authorize(context, &challenge, &wanted)?;
+        Ok(value.filter(|value| refused.sent != Some(value)))
+    }
+
+    /// The error when nothing that can be sent is accepted.
+    pub(crate) fn rejected(&mut self, context: &Context<'_>, insufficient_scope: bool, answer: Answer) -> Error {
+        let task = context.task.clone();
+        match self.credential(context) {
+            Err(error) => error,
+            Ok(Some(_)) if insufficient_scope => Error::Denied { task, answer },
+            Ok(Some(_)) => Error::Unauthorized {
+                task,
+                reason: with_words("the registry refuses the credentials", &answer.message),
+            },
+            Ok(None) => {
+                let reason = format!("there are no credentials for {}", context.registry);
+                Error::Unauthorized { task, reason: with_words(&reason, &answer.message) }
+            }
         }
     }
 
@@ -131,10 +156,13 @@ impl Session {
     }
 
     fn credential(&mut self, context: &Context<'_>) -> Result<Option<&Credential>, Error> {
-        if self.credential.is_none() {
-            self.credential = Some(Credential::find(context.settings, context.task, context.registry)?);
+        if let Known::No = self.credential {
+            self.credential = Known::Yes(Credential::find(context.settings, context.task, context.registry)?);
         }
-        Ok(self.credential.as_ref().and_then(Option::as_ref))
+        match &self.credential {
+            Known::Yes(credential) => Ok(credential.as_ref()),
+            Known::No => Ok(None),
+        }
     }
 
     /// Drops a refused token; a refused password is read anew, as helpers hand out short-lived ones.
@@ -142,7 +170,7 @@ impl Session {
         let before = self.tokens.len();
         self.tokens.retain(|token| &token.value != value);
         if self.tokens.len() == before {
-            self.credential = None;
+            self.credential = Known::No;
         }
     }
 }
@@ -181,7 +209,7 @@ fn parse_token(task: &Task, body: &[u8], scopes: &Scopes) -> Result<Token, Error
         return Err(bad("holds a malformed token"));
     }
     let stated = answer.expires_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let lifetime = stated.unwrap_or(MIN_LIFETIME).clamp(MIN_LIFETIME, Duration::from_secs(86_400)) - MARGIN;
+    let lifetime = stated.unwrap_or(MIN_LIFETIME).clamp(MIN_LIFETIME, MAX_LIFETIME).saturating_sub(MARGIN);
     Ok(Token {
         scopes: scopes.clone(),
         value: Secret::new(format!("Bearer {token}")),
@@ -219,10 +247,10 @@ mod tests {
         let pull = Scopes::pull("a");
         assert_eq!(session.begin(&context, &pull).unwrap(), None);
         let refused = |sent| Refused { challenge: Some(bearer("repository:a:pull")), sent, said: String::new() };
-        let first = session.again(&context, &Scopes::push("a"), refused(None)).unwrap();
+        let first = session.again(&context, &Scopes::push("a"), refused(None)).unwrap().unwrap();
         assert_eq!(first.reveal(), "Bearer t1");
         assert_eq!(session.begin(&context, &pull).unwrap().as_ref(), Some(&first), "push covers pull");
-        let second = session.again(&context, &pull, refused(Some(&first))).unwrap();
+        let second = session.again(&context, &pull, refused(Some(&first))).unwrap().unwrap();
         assert_eq!(second.reveal(), "Bearer t2");
         let mount = Scopes::push("a").and(&Scopes::pull("b"));
         assert_eq!(session.begin(&context, &mount).unwrap().unwrap().reveal(), "Bearer t3");
@@ -255,12 +283,17 @@ mod tests {
         let context = |registry| Context { settings: &settings, task: &task, registry, server: &server };
         let refused = |sent| Refused { challenge: Some(Challenge::Basic), sent, said: "no".to_owned() };
         let scopes = Scopes::pull("a");
-        let error = Session::default().again(&context("other"), &scopes, refused(None)).unwrap_err().to_string();
-        assert!(error.contains("no credentials for other"), "{error}");
+        let answer = || Answer { host: "h".to_owned(), status: 401, message: "no".to_owned(), codes: Vec::new() };
         let mut session = Session::default();
-        let value = session.again(&context("h"), &scopes, refused(None)).unwrap();
+        assert_eq!(session.again(&context("other"), &scopes, refused(None)).unwrap(), None);
+        let error = session.rejected(&context("other"), true, answer()).to_string();
+        assert!(error.contains("no credentials for other (no)"), "{error}");
+        let mut session = Session::default();
+        let value = session.again(&context("h"), &scopes, refused(None)).unwrap().unwrap();
         assert_eq!(value.reveal(), "Basic YWxpY2U6d29uZGVy");
-        let error = session.again(&context("h"), &scopes, refused(Some(&value))).unwrap_err().to_string();
+        assert_eq!(session.again(&context("h"), &scopes, refused(Some(&value))).unwrap(), None);
+        let error = session.rejected(&context("h"), false, answer()).to_string();
         assert!(error.contains("refuses the credentials") && !error.contains("YWxp"), "{error}");
+        assert!(matches!(session.rejected(&context("h"), true, answer()), Error::Denied { .. }));
     }
 }

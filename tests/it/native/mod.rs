@@ -2,13 +2,14 @@
 
 mod isolation;
 mod outcome;
+mod rootless;
 mod tree;
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stager::builder::native::{NativeBuilder, current_mode};
+use stager::builder::native::{Mode, NativeBuilder, current_mode};
 use stager::builder::{
     Builder, BuilderError, CancelToken, Limits, MountSource, Network, StepMount, StepOutcome, StepStatus, StepTask,
     UserIds,
@@ -39,6 +40,15 @@ pub(crate) fn is_missing() -> bool {
     };
     eprintln!("skipped: {reason}");
     true
+}
+
+/// Says that a test needs more than one id, if there is only one.
+pub(crate) fn has_single_id() -> bool {
+    let single = current_mode() == Some(Mode::SingleId);
+    if single {
+        eprintln!("skipped: there is only one id");
+    }
+    single
 }
 
 pub(crate) fn builder() -> NativeBuilder {

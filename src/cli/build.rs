@@ -1,0 +1,113 @@
+//! `stager build`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::arguments::{ProgressArguments, ProjectArguments, write_file};
+use super::{CommandError, Context, interrupt};
+use crate::layer::Compression;
+use crate::ops::{self, BuildOptions, Built};
+use crate::report::{BuildReport, EventSink};
+use crate::ui::Progress;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Images to build: names or globs, `!glob` leaves some out; all images by default
+    #[arg(value_name = "IMAGE")]
+    images: Vec<String>,
+
+    #[command(flatten)]
+    project: ProjectArguments,
+
+    #[command(flatten)]
+    progress: ProgressArguments,
+
+    /// Write the images to: oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:REF, rootfs:FILE.tar or
+    /// registry:REF; `%image%` in it stands for the image's name
+    #[arg(long, value_name = "DEST", env = "STAGER_OUTPUT", value_delimiter = ' ')]
+    output: Vec<String>,
+
+    /// How new layers are compressed when they leave this machine
+    #[arg(long, value_enum, env = "STAGER_COMPRESSION", default_value = "gzip")]
+    compression: CompressionArgument,
+
+    /// How many stages are made at once; the number of cores by default
+    #[arg(long, value_name = "N", env = "STAGER_PARALLEL", value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: Option<u16>,
+
+    /// What runs the steps
+    #[arg(long, value_enum, env = "STAGER_BACKEND", default_value = "native")]
+    backend: Backend,
+
+    /// Write a report of all stages to this file, as JSON
+    #[arg(long, value_name = "FILE.json", env = "STAGER_REPORT", value_parser = report_path)]
+    report: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum CompressionArgument {
+    Gzip,
+    Zstd,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Backend {
+    /// The embedded builder: no daemon, no root
+    Native,
+}
+
+fn report_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension() {
+        Some(extension) if extension == "json" => Ok(path),
+        _ => Err("the name of the report must end in `.json`".to_owned()),
+    }
+}
+
+pub(super) fn run(context: &Context, arguments: Arguments) -> Result<(), CommandError> {
+    let Backend::Native = arguments.backend;
+    let cancel = interrupt::token()?;
+    let options = BuildOptions {
+        project: arguments.project.options(context),
+        images: arguments.images,
+        outputs: arguments.output,
+        compression: match arguments.compression {
+            CompressionArgument::Gzip => Compression::Gzip,
+            CompressionArgument::Zstd => Compression::Zstd,
+            CompressionArgument::None => Compression::None,
+        },
+        parallel: arguments.parallel.map_or_else(default_parallel, usize::from),
+        store: context.stager_home()?,
+        user: context.user,
+        now: context.now,
+        docker_host: context.variable("DOCKER_HOST").map(str::to_owned),
+    };
+    let progress = Progress::start(arguments.progress.mode(context), context.colours);
+    let events: Arc<dyn EventSink> = Arc::new(progress.sink());
+    let result = ops::build(&options, &events, &cancel);
+    drop(events);
+    drop(progress);
+    match result? {
+        Built::Done(report) => write_report(context, arguments.report.as_deref(), &report),
+        Built::Failed(report, error) => {
+            write_report(context, arguments.report.as_deref(), &report)?;
+            Err((*error).into())
+        }
+        Built::NeedsNamespace => Err(CommandError::usage_text("no namespace")),
+    }
+}
+
+fn default_parallel() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+fn write_report(
+    context: &Context,
+    path: Option<&std::path::Path>,
+    report: &BuildReport,
+) -> Result<(), CommandError> {
+    let Some(path) = path else { return Ok(()) };
+    let json = serde_json::to_string_pretty(report).map_err(|error| CommandError::usage("cannot write the report", &error))?;
+    write_file(context, path, &(json + "\n"))
+}

@@ -1,0 +1,243 @@
+//! Engine errors as text, hints and exit codes.
+
+use std::error::Error as StdError;
+
+use crate::builder::BuilderError;
+use crate::config::ConfigError;
+use crate::plan::PlanError;
+use crate::source::{Diagnostic, SourceFile};
+use crate::{execute, giterminism, ops, registry, storage, ui};
+
+/// The exit codes of the program; see docs/reference/exit-codes.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ExitCode {
+    /// A build step or test failed.
+    StepFailed = 1,
+    /// Bad usage or config.
+    Usage = 2,
+    /// Giterminism refused something.
+    Giterminism = 3,
+    /// A storage, registry or engine failed.
+    Backend = 4,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+/// A failed command: what people are told, and the exit code.
+#[derive(Debug)]
+pub struct CommandError {
+    code: ExitCode,
+    message: String,
+    causes: Vec<String>,
+    /// Lines shown as they are, such as the end of a step's output.
+    details: Vec<String>,
+    diagnostics: Vec<Diagnostic>,
+    /// The texts that diagnostics name places in.
+    sources: Vec<SourceFile>,
+    hints: Vec<String>,
+}
+
+impl CommandError {
+    fn new(code: ExitCode, error: &dyn StdError) -> Self {
+        let mut causes = Vec::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        let message = error.to_string();
+        // A library that repeats its cause in its own text would say everything twice.
+        let mut said = message.clone();
+        causes.retain(|cause| {
+            let new = !said.contains(cause.as_str());
+            said.push_str(cause);
+            new
+        });
+        Self {
+            code,
+            message,
+            causes,
+            details: Vec::new(),
+            diagnostics: Vec::new(),
+            sources: Vec::new(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// A command that can't be done as it was asked for.
+    pub(super) fn usage(what: &str, error: &dyn StdError) -> Self {
+        let inner = Self::new(ExitCode::Usage, error);
+        let causes = std::iter::once(inner.message).chain(inner.causes).collect();
+        Self { message: what.to_owned(), causes, ..Self::usage_text("") }
+    }
+
+    /// The same, without an underlying error.
+    pub(super) fn usage_text(message: impl Into<String>) -> Self {
+        Self {
+            code: ExitCode::Usage,
+            message: message.into(),
+            causes: Vec::new(),
+            details: Vec::new(),
+            diagnostics: Vec::new(),
+            sources: Vec::new(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// With advice on what to do.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Tells people, and returns the exit code.
+    pub(super) fn report(&self, colours: bool) -> u8 {
+        let mut text = String::new();
+        if !self.diagnostics.is_empty() {
+            text.push_str(&ui::render(&self.diagnostics, &self.sources, colours));
+        }
+        if !self.message.is_empty() {
+            text.push_str(&format!("error: {}\n", ui::printable(&self.message, false)));
+        }
+        for cause in &self.causes {
+            text.push_str(&format!("  because {}\n", ui::printable(cause, false)));
+        }
+        for detail in &self.details {
+            text.push_str(&format!("  | {}\n", ui::printable(detail, colours)));
+        }
+        for hint in &self.hints {
+            text.push_str(&format!("hint: {hint}\n"));
+        }
+        ui::print_message(text.trim_end());
+        self.code as u8
+    }
+}
+
+impl From<ops::Error> for CommandError {
+    fn from(error: ops::Error) -> Self {
+        use ops::Error as E;
+        match error {
+            E::Config(error) => Self::from_config(*error),
+            E::Execute(error) => Self::from_execute(&error),
+            E::Giterminism(ref refused) => Self::from_giterminism(refused),
+            E::Plan { ref source, .. } => Self::from_plan(&error, source),
+            E::Git(_) | E::Pattern { .. } | E::Destination(_) => Self::new(ExitCode::Usage, &error),
+            E::NoSuchImage { ref nearest, .. } => {
+                let found = Self::new(ExitCode::Usage, &error);
+                match nearest {
+                    Some(name) => found.hint(format!("did you mean `{name}`? `stager config list` names them all")),
+                    None => found.hint("`stager config list` names all images"),
+                }
+            }
+            E::OutputForOne { .. } => {
+                Self::new(ExitCode::Usage, &error).hint("put `%image%` in the output, or name one image")
+            }
+            E::Storage(ref storage) => Self::from_storage(&error, storage),
+            E::Builder(ref builder) => Self::from_builder(&error, builder),
+            E::NoDev | E::Vanished { .. } => Self::new(ExitCode::Backend, &error),
+        }
+    }
+}
+
+impl CommandError {
+    fn from_config(error: ConfigError) -> Self {
+        let code = if error.is_refusal() { ExitCode::Giterminism } else { ExitCode::Usage };
+        let mut found = Self::new(code, &error);
+        found.message = String::new();
+        found.diagnostics = error.diagnostics;
+        found.sources = error.sources;
+        found
+    }
+
+    fn from_giterminism(error: &giterminism::Error) -> Self {
+        match error {
+            giterminism::Error::Refused(refusal) => {
+                let found = Self::new(ExitCode::Giterminism, error);
+                if refusal.allow.is_empty() {
+                    return found.hint("commit the file, or take the change back");
+                }
+                found.hint(format!("commit it, or allow it in {}", refusal.allow))
+            }
+            _ => Self::new(ExitCode::Usage, error),
+        }
+    }
+
+    fn from_plan(error: &ops::Error, plan: &PlanError) -> Self {
+        match plan {
+            PlanError::BaseFile { source: giterminism::Error::Refused(refusal), .. } => {
+                Self::new(ExitCode::Giterminism, error).hint(format!("commit it, or allow it in {}", refusal.allow))
+            }
+            PlanError::Latest { .. } => Self::new(ExitCode::Backend, error),
+            PlanError::NothingThere { .. } => {
+                Self::new(ExitCode::Usage, error).hint("is it committed? paths are relative to the project directory")
+            }
+            _ => Self::new(ExitCode::Usage, error),
+        }
+    }
+
+    fn from_storage(error: &dyn StdError, storage: &storage::Error) -> Self {
+        let found = Self::new(ExitCode::Backend, error);
+        match storage {
+            storage::Error::Foreign { .. } => found.hint("set STAGER_HOME to a directory of your own"),
+            storage::Error::TooNew { .. } => found.hint("use the newer stager, or another STAGER_HOME"),
+            _ => found,
+        }
+    }
+
+    fn from_builder(error: &dyn StdError, builder: &BuilderError) -> Self {
+        let found = Self::new(ExitCode::Backend, error);
+        match builder {
+            BuilderError::Command { .. } => Self { code: ExitCode::StepFailed, ..found }
+                .hint("the command must be in the image: is the base right, is it installed by a stage before?"),
+            _ => found.hint("`stager doctor` shows what this machine lets builds do"),
+        }
+    }
+
+    fn from_execute(error: &execute::Error) -> Self {
+        use execute::Error as E;
+        match error {
+            E::StepFailed { output, .. } => {
+                Self { details: output.clone(), ..Self::new(ExitCode::StepFailed, error) }
+            }
+            E::Builder { source, .. } => Self::from_builder(error, source),
+            E::Gate { source: giterminism::Error::Refused(refusal), .. } => {
+                Self::new(ExitCode::Giterminism, error).hint(format!("allow it in {}", refusal.allow))
+            }
+            E::Config { .. } | E::Gate { .. } | E::Filter { .. } | E::Base { .. } | E::BaseDocument { .. } => {
+                Self::new(ExitCode::Usage, error)
+            }
+            E::Interrupted => Self::new(ExitCode::Interrupted, error),
+            E::Storage(storage) => Self::from_storage(error, storage),
+            E::Pull { source, .. } | E::FetchLayer { source, .. } | E::Push { source, .. } => {
+                Self::from_registry(error, source)
+            }
+            _ => Self::new(ExitCode::Backend, error),
+        }
+    }
+
+    fn from_registry(error: &dyn StdError, registry: &registry::Error) -> Self {
+        let found = Self::new(ExitCode::Backend, error);
+        match registry {
+            registry::Error::Cancelled { .. } => Self { code: ExitCode::Interrupted, ..found },
+            registry::Error::NotFound { .. } => found.hint("is the name right, with its registry and tag?"),
+            registry::Error::Unauthorized { .. } | registry::Error::Denied { .. } => {
+                found.hint("log in with `docker login`: stager reads docker's config.json")
+            }
+            registry::Error::Unreachable { .. } | registry::Error::Timeout { .. } => {
+                found.hint("is the registry up, and reachable from here? what is built so far is kept")
+            }
+            _ => found,
+        }
+    }
+}
+
+/// Tells what clap says of the command line. Help and version are data.
+pub(super) fn report_usage(error: &clap::Error) -> u8 {
+    use clap::error::ErrorKind;
+    let text = error.render().to_string();
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return u8::from(ui::print_data(&text).is_err());
+    }
+    ui::print_message(text.trim_end());
+    ExitCode::Usage as u8
+}

@@ -1,0 +1,249 @@
+//! Layers as blobs: fetched when they came from a registry, made when they are ours.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use stages::{BlobId, ContentId};
+
+use super::worker::Worker;
+use super::{Engine, Error, SOURCE_DATE_EPOCH, git_content};
+use crate::git::{self, OutKind};
+use crate::layer::{self, Compression, Decompressor, HashingReader, Metadata, Mtime, TarWriter, UnpackOptions};
+use crate::registry::Reference;
+use crate::report::Event;
+use crate::storage::{BlobStore, GitRecipe, LayerSource, StoredBlob, SymlinkRecipe};
+
+/// No layer unpacks to more than this.
+const MAX_LAYER_BYTES: u64 = 256 << 30;
+
+/// How many blobs are fetched at once.
+const DOWNLOADS: usize = 4;
+
+/// What a layer is in an image: a descriptor's values.
+#[derive(Debug, Clone)]
+pub(super) struct LayerBlob {
+    pub(super) blob: StoredBlob,
+    pub(super) media_type: String,
+}
+
+/// Metadata of what stager itself places: root's, at the fixed time.
+pub(super) fn plain_metadata() -> Metadata {
+    Metadata { mode: 0, uid: 0, gid: 0, mtime: Mtime { seconds: SOURCE_DATE_EPOCH, nanoseconds: 0 }, xattrs: Default::default() }
+}
+
+/// Fetches the blobs of outside bases among these layers that are not in the store.
+pub(super) fn fetch_missing(worker: &Worker<'_, '_>, layers: &[ContentId]) -> Result<(), Error> {
+    let store = BlobStore::new(worker.engine.home.clone());
+    let mut missing = Vec::new();
+    for (at, layer) in layers.iter().enumerate() {
+        let Some((record, _)) = worker.index.layer(layer)? else { continue };
+        if let LayerSource::Blob { blob, size, origin, .. } = record.source
+            && !store.has(&blob, size)
+            && worker.index.snapshot(layer, &crate::storage::base_chain(&layers[..at]))?.is_none()
+        {
+            missing.push((blob, size, origin));
+        }
+    }
+    fetch_all(worker.engine, &store, missing)
+}
+
+fn fetch_all(
+    engine: &Engine<'_>,
+    store: &BlobStore,
+    missing: Vec<(BlobId, u64, Option<String>)>,
+) -> Result<(), Error> {
+    let threads = missing.len().min(DOWNLOADS);
+    let queue = Mutex::new(missing.into_iter());
+    let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    while let Some((blob, size, origin)) = next() {
+                        fetch(engine, store, &blob, size, origin.as_deref())?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(Error::WorkerDied)))
+    })
+}
+
+fn fetch(engine: &Engine<'_>, store: &BlobStore, blob: &BlobId, size: u64, origin: Option<&str>) -> Result<(), Error> {
+    engine.check_cancelled()?;
+    // Two runs that need the same blob fetch it once.
+    let lock = engine.home.lock(&format!("blob-{}", blob.hex()));
+    let what = format!("blob {blob}");
+    let waiting = || engine.events.send(Event::Waiting { what: what.clone() });
+    let deadline = engine.settings.lock_deadline;
+    let _lock = crate::storage::Lock::take(&lock, &what, deadline, waiting, || engine.cancel.is_cancelled())?;
+    if store.has(blob, size) {
+        return Ok(());
+    }
+    let Some(reference) = origin else { return Err(Error::LayerGone { blob: *blob }) };
+    let failed = |source| Error::FetchLayer { blob: *blob, reference: reference.to_owned(), source };
+    engine.events.send(Event::Note { message: format!("pulling {blob} of {reference} ({size} bytes)") });
+    let parsed: Reference = reference.parse().map_err(failed)?;
+    let mut reader = engine.registry.blob(parsed.repository(), *blob, size).map_err(failed)?;
+    store.copy_in(&mut reader, blob)?;
+    Ok(())
+}
+
+/// Unpacks a layer of an outside base into a new layer directory; the digest of its tar is checked on the way.
+pub(super) fn unpack(
+    worker: &mut Worker<'_, '_>,
+    source: &LayerSource,
+    into: &Path,
+    lowers: &[PathBuf],
+) -> Result<(), Error> {
+    let LayerSource::Blob { blob, size, diff_id, origin, .. } = source else { return Ok(()) };
+    let store = BlobStore::new(worker.engine.home.clone());
+    if !store.has(blob, *size) {
+        fetch(worker.engine, &store, blob, *size, origin.as_deref())?;
+    }
+    let file = store.open(blob)?.ok_or(Error::LayerGone { blob: *blob })?;
+    let tar = Decompressor::new(std::io::BufReader::with_capacity(1 << 18, file), MAX_LAYER_BYTES)?;
+    let mut tar = HashingReader::new(tar);
+    let options =
+        UnpackOptions { ownership: worker.engine.settings.ownership, limits: layer::Limits::default() };
+    let stats = layer::unpack(&mut tar, into, lowers, &options)?;
+    std::io::copy(&mut tar, &mut std::io::sink())?;
+    let (_, found, _) = tar.finish();
+    if found != *diff_id {
+        return Err(Error::WrongDiffId { blob: *blob, expected: *diff_id, found });
+    }
+    for device in stats.skipped.devices.iter().take(3) {
+        let message = format!("device node {} of a base is left out: this user may not make device nodes", device.display());
+        worker.engine.events.send(Event::Warning { message });
+    }
+    Ok(())
+}
+
+/// The blob of a layer: the one that came, or one made now; in either case it is in the store.
+pub(super) fn layer_blob(
+    worker: &mut Worker<'_, '_>,
+    id: &ContentId,
+    compression: Compression,
+) -> Result<LayerBlob, Error> {
+    let (record, _) = worker.index.layer(id)?.ok_or(Error::LayerForgotten { layer: *id })?;
+    let store = BlobStore::new(worker.engine.home.clone());
+    if let LayerSource::Blob { blob, size, diff_id, origin, media_type } = record.source {
+        if !store.has(&blob, size) {
+            fetch(worker.engine, &store, &blob, size, origin.as_deref())?;
+        }
+        return Ok(LayerBlob { blob: StoredBlob { blob, diff_id, size }, media_type });
+    }
+    let encoding = encoding(compression);
+    let media_type = media_type(compression).to_owned();
+    if let Some(blob) = worker.index.layer_blob(id, &encoding)?
+        && store.has(&blob.blob, blob.size)
+    {
+        return Ok(LayerBlob { blob, media_type });
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut sink = store.create()?;
+    let engine = worker.engine;
+    let summary = layer::write_blob(|out| write_tar(engine, &record.source, out), &mut sink, compression, threads)?;
+    sink.keep(&summary.blob)?;
+    let blob = StoredBlob { blob: summary.blob, diff_id: summary.diff_id, size: summary.size };
+    worker.index.save_layer_blob(id, &encoding, &blob)?;
+    Ok(LayerBlob { blob, media_type })
+}
+
+/// Names the bytes that a compression gives: its kind, and every version that they depend on.
+fn encoding(compression: Compression) -> String {
+    let kind = match compression {
+        Compression::None => "tar",
+        Compression::Gzip => "gzip",
+        Compression::Zstd => "zstd",
+    };
+    format!("{kind}-{}-{}", layer::FORMAT_VERSION, layer::COMPRESSION_VERSION)
+}
+
+fn media_type(compression: Compression) -> &'static str {
+    use crate::image::spec::media_type as types;
+    match compression {
+        Compression::None => types::LAYER_TAR,
+        Compression::Gzip => types::LAYER_GZIP,
+        Compression::Zstd => types::LAYER_ZSTD,
+    }
+}
+
+fn write_tar(engine: &Engine<'_>, source: &LayerSource, out: &mut dyn Write) -> Result<(), Error> {
+    match source {
+        LayerSource::Directory { directory, place } => {
+            let options = layer::PackOptions { ownership: engine.settings.ownership, clamp: None };
+            let omitted = place.as_deref().map(above).unwrap_or_default();
+            layer::pack_without(&engine.home.snapshot(directory), &omitted, out, &options)?;
+            Ok(())
+        }
+        LayerSource::Git { mappings } => write_git(engine, mappings, out),
+        LayerSource::Symlinks { links } => write_symlinks(links, out),
+        LayerSource::Blob { blob, .. } => Err(Error::LayerGone { blob: *blob }),
+    }
+}
+
+/// The directories above a place, the root among them.
+fn above(place: &str) -> Vec<PathBuf> {
+    Path::new(place.trim_matches('/')).ancestors().skip(1).map(Path::to_path_buf).collect()
+}
+
+/// Git content straight from its objects. Directories are written only for mappings that name an owner: others keep what the
+/// image has there, and are made (0755, root) where it has nothing.
+fn write_git(engine: &Engine<'_>, recipes: &[GitRecipe], out: &mut dyn Write) -> Result<(), Error> {
+    let placements = recipes.iter().map(|recipe| git_content::placement(engine, recipe)).collect::<Result<Vec<_>, _>>()?;
+    let owned: Vec<&Path> =
+        recipes.iter().filter(|recipe| recipe.owner.is_some()).map(|recipe| Path::new(&recipe.to)).collect();
+    let mut tar = TarWriter::new(out);
+    let mut failure = None;
+    let streamed = git::stream(&placements, None, &|_| None, &mut |entry| {
+        let path = Path::new(std::ffi::OsStr::new(os(entry.path)));
+        let metadata = Metadata { mode: entry.mode, uid: entry.owner.0, gid: entry.owner.1, ..plain_metadata() };
+        let written = match entry.kind {
+            OutKind::Directory => {
+                let absolute = Path::new("/").join(path);
+                if owned.iter().any(|to| absolute.starts_with(to)) { tar.directory(path, &metadata) } else { Ok(()) }
+            }
+            OutKind::File { size, content } => tar.file(path, &metadata, size, content),
+            OutKind::Symlink { target } => tar.symlink(path, Path::new(os(target)), &metadata),
+            OutKind::Whiteout => tar.whiteout(path),
+        };
+        written.map_err(|error| {
+            failure = Some(error);
+            std::io::Error::other("the layer can't be written")
+        })
+    });
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    streamed?;
+    tar.finish()?;
+    Ok(())
+}
+
+fn os(bytes: &[u8]) -> &std::ffi::OsStr {
+    std::os::unix::ffi::OsStrExt::from_bytes(bytes)
+}
+
+pub(super) fn write_symlinks(links: &[SymlinkRecipe], out: &mut dyn Write) -> Result<(), Error> {
+    let mut tar = TarWriter::new(out);
+    for link in links {
+        let metadata = Metadata { mode: 0o777, uid: link.uid, gid: link.gid, ..plain_metadata() };
+        tar.symlink(Path::new(link.path.trim_start_matches('/')), Path::new(&link.target), &metadata)?;
+    }
+    tar.finish()?;
+    Ok(())
+}
+
+/// Stores the bytes of a layer of a base file.
+pub(super) fn store_layer(worker: &Worker<'_, '_>, reader: &mut dyn Read) -> Result<(BlobId, u64), Error> {
+    let store = BlobStore::new(worker.engine.home.clone());
+    let mut sink = store.create()?;
+    let mut reader = HashingReader::new(reader);
+    std::io::copy(&mut reader, &mut sink)?;
+    let (_, blob, size) = reader.finish();
+    sink.keep(&blob)?;
+    Ok((blob, size))
+}

@@ -1,0 +1,221 @@
+//! Why a run failed.
+
+use stages::{BlobId, StageDigest};
+
+use crate::builder::BuilderError;
+use crate::git::GitError;
+use crate::image;
+use crate::layer;
+use crate::registry;
+use crate::report::StageId;
+use crate::storage;
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A step's command ended badly.
+    #[error("stage `{}` of image `{}` failed: the command {how}", stage.stage, stage.image)]
+    StepFailed {
+        /// Which stage.
+        stage: StageId,
+        /// How it ended, as the end of a sentence.
+        how: String,
+        /// The last lines that it printed.
+        output: Vec<String>,
+    },
+    /// A step could not be run.
+    #[error("cannot run stage `{}` of image `{}`", stage.stage, stage.image)]
+    Builder {
+        /// Which stage.
+        stage: StageId,
+        /// Why.
+        #[source]
+        source: BuilderError,
+    },
+    /// The config asks for something that this base or commit doesn't have.
+    #[error("stage `{}` of image `{}`: {message}", stage.stage, stage.image)]
+    Config {
+        /// Which stage.
+        stage: StageId,
+        /// What is wrong.
+        message: String,
+    },
+    /// A secret or base file that can't be had, or that giterminism refuses.
+    #[error("stage `{}` of image `{}`: cannot use {what}", stage.stage, stage.image)]
+    Gate {
+        /// Which stage.
+        stage: StageId,
+        /// What was asked for.
+        what: String,
+        /// Why not.
+        #[source]
+        source: crate::giterminism::Error,
+    },
+    /// A registry.
+    #[error("stage `{}` of image `{}`: cannot take `{reference}` from its registry", stage.stage, stage.image)]
+    Pull {
+        /// Which stage.
+        stage: StageId,
+        /// What was asked for.
+        reference: String,
+        /// Why not.
+        #[source]
+        source: registry::Error,
+    },
+    /// A layer of a base that must be fetched.
+    #[error("cannot fetch layer {blob} of `{reference}`")]
+    FetchLayer {
+        /// The blob.
+        blob: BlobId,
+        /// The image it belongs to.
+        reference: String,
+        /// Why not.
+        #[source]
+        source: registry::Error,
+    },
+    /// A layer of a base that is not there, and that no registry is known for.
+    #[error("layer {blob} of a base is gone from the store, and no registry is known to have it")]
+    LayerGone {
+        /// The blob.
+        blob: BlobId,
+    },
+    /// A base whose layer is not what its config says.
+    #[error("layer {blob} of a base unpacks to {found}, its image config says {expected}")]
+    WrongDiffId {
+        /// The compressed blob.
+        blob: BlobId,
+        /// From the config.
+        expected: BlobId,
+        /// As computed.
+        found: BlobId,
+    },
+    /// A layer that a stage has, and that the index doesn't know.
+    #[error("the index has lost layer {layer}")]
+    LayerForgotten {
+        /// Which.
+        layer: stages::ContentId,
+    },
+    /// Patterns of a stored recipe.
+    #[error("a stored recipe has an unreadable pattern")]
+    StoredFilter(#[source] stages::filter::FilterError),
+    /// Reading or writing a layer.
+    #[error("cannot read or write a layer")]
+    Layer(#[from] layer::Error),
+    /// Reading a base.
+    #[error("stage `{}` of image `{}`: cannot read the base {base}", stage.stage, stage.image)]
+    Base {
+        /// Which stage.
+        stage: StageId,
+        /// Which base.
+        base: String,
+        /// Why not.
+        #[source]
+        source: image::read::ReadError,
+    },
+    /// A manifest or config of a base.
+    #[error("stage `{}` of image `{}`: the base {base} is not an image that can be used", stage.stage, stage.image)]
+    BaseDocument {
+        /// Which stage.
+        stage: StageId,
+        /// Which base.
+        base: String,
+        /// Why not.
+        #[source]
+        source: image::spec::SpecError,
+    },
+    /// Assembling an image.
+    #[error("cannot assemble image `{image}`")]
+    Assemble {
+        /// Which.
+        image: stages::ImageName,
+        /// Why not.
+        #[source]
+        source: image::assemble::AssembleError,
+    },
+    /// Writing an image.
+    #[error("cannot write {destination}")]
+    Write {
+        /// Where to.
+        destination: String,
+        /// Why not.
+        #[source]
+        source: image::write::WriteError,
+    },
+    /// A Docker Engine.
+    #[error("cannot load into {destination}")]
+    Daemon {
+        /// Where to.
+        destination: String,
+        /// Why not.
+        #[source]
+        source: image::daemon::DaemonError,
+    },
+    /// Git content.
+    #[error("cannot read git content")]
+    Git(#[from] GitError),
+    /// Patterns of a mapping or an import.
+    #[error("stage `{}` of image `{}`", stage.stage, stage.image)]
+    Filter {
+        /// Which stage.
+        stage: StageId,
+        /// What is wrong with a pattern.
+        #[source]
+        source: stages::filter::FilterError,
+    },
+    /// The store.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// A lock was not had.
+    #[error(transparent)]
+    Lock(storage::LockError),
+    /// A file.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A stored image config that can't be read.
+    #[error("the stored image config of {digest} is unreadable")]
+    StoredConfig {
+        /// The stage.
+        digest: StageDigest,
+        /// Why.
+        #[source]
+        source: image::spec::SpecError,
+    },
+    /// A push to `registry:`.
+    #[error("cannot push `{reference}`")]
+    Push {
+        /// Where to.
+        reference: String,
+        /// Why not.
+        #[source]
+        source: registry::Error,
+    },
+    /// The run was interrupted.
+    #[error("interrupted")]
+    Interrupted,
+    /// A stage was begun before one it needs: a defect of the plan.
+    #[error("stage `{}` of image `{}` needs {digest}, which is not there", stage.stage, stage.image)]
+    MissingNeed {
+        /// Which stage.
+        stage: StageId,
+        /// What it needs.
+        digest: StageDigest,
+    },
+    /// A stage that must have a parent has none: a defect of the plan.
+    #[error("stage `{}` of image `{}` has no parent", stage.stage, stage.image)]
+    NoParent {
+        /// Which stage.
+        stage: StageId,
+    },
+    /// A worker thread ended without an answer.
+    #[error("a worker ended without an answer")]
+    WorkerDied,
+}
+
+impl From<storage::LockError> for Error {
+    fn from(error: storage::LockError) -> Self {
+        match error {
+            storage::LockError::Cancelled { .. } => Self::Interrupted,
+            other => Self::Lock(other),
+        }
+    }
+}

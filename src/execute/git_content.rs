@@ -1,0 +1,144 @@
+//! Git content: recipes that become files or a tar when somebody needs them.
+
+use std::sync::Arc;
+
+use stages::digest::Encoder;
+use stages::filter::PathFilter;
+use stages::plan::{GitView, ResolvedMapping};
+use stages::spec::GitSource;
+use stages::{ContentId, Checksum};
+
+use super::worker::{Content, Task, Worker};
+use super::{Engine, Error, users};
+use crate::git::Placement;
+use crate::storage::{GitRecipe, LayerSource};
+
+/// Makes the git stage: a recipe, no file.
+pub(super) fn make(
+    worker: &mut Worker<'_, '_>,
+    task: &Task<'_>,
+    mappings: &[ResolvedMapping],
+) -> Result<Content, Error> {
+    let parent = task.parent()?;
+    let layers: Vec<_> = parent.layers.iter().map(|used| used.layer).collect();
+    let recipes = recipes(worker, task, mappings, None, &layers)?;
+    let mut content = Content::of(parent);
+    if let Some(layer) = save(worker, recipes)? {
+        content.push(layer, &task.id.stage);
+    }
+    Ok(content)
+}
+
+/// The layer of the git files that a step sees; `None` when it sees none.
+pub(super) fn view_layer(
+    worker: &mut Worker<'_, '_>,
+    task: &Task<'_>,
+    view: &GitView,
+) -> Result<Option<ContentId>, Error> {
+    let layers: Vec<_> = task.need(&view.after)?.layers.iter().map(|used| used.layer).collect();
+    let recipes = recipes(worker, task, &view.mappings, view.files.as_deref(), &layers)?;
+    save(worker, recipes)
+}
+
+fn recipes(
+    worker: &mut Worker<'_, '_>,
+    task: &Task<'_>,
+    mappings: &[ResolvedMapping],
+    files: Option<&[String]>,
+    layers: &[ContentId],
+) -> Result<Vec<GitRecipe>, Error> {
+    let mut recipes = Vec::new();
+    for ResolvedMapping { mapping, tree } in mappings {
+        let (user, group) = users::resolve(worker, task, &mapping.owner, layers)?;
+        let mut recipe = GitRecipe {
+            url: match &mapping.source {
+                GitSource::Local => None,
+                GitSource::Remote { url, .. } => Some(url.clone()),
+            },
+            tree: tree.clone(),
+            content: Checksum::from_bytes([0; 32]),
+            add: mapping.add.clone(),
+            to: mapping.to.clone(),
+            include_paths: mapping.include_paths.clone(),
+            exclude_paths: mapping.exclude_paths.clone(),
+            files: files.map(<[String]>::to_vec),
+            owner: (user.is_some() || group.is_some()).then(|| (user.unwrap_or(0), group.unwrap_or(0))),
+        };
+        let placement = placement(worker.engine, &recipe)?;
+        let content = placement.repository.checksum(&placement.tree, &placement.add, &placement.filter)?;
+        if let Some(content) = content {
+            recipe.content = content;
+            recipes.push(recipe);
+        }
+    }
+    Ok(recipes)
+}
+
+fn save(worker: &Worker<'_, '_>, mappings: Vec<GitRecipe>) -> Result<Option<ContentId>, Error> {
+    if mappings.is_empty() {
+        return Ok(None);
+    }
+    let content_id = content_id(&mappings);
+    worker.save_recipe(content_id, LayerSource::Git { mappings }, 0)?;
+    Ok(Some(content_id))
+}
+
+/// Names git content: what is placed where, for whom. The tree it was found in, which other commits share in part, is not
+/// in it.
+fn content_id(recipes: &[GitRecipe]) -> ContentId {
+    let mut encoder = Encoder::new("stager git content");
+    for recipe in recipes {
+        encoder.bytes(recipe.content.as_bytes());
+        encoder.text(&recipe.to);
+        encoder.bool(recipe.owner.is_some());
+        let (user, group) = recipe.owner.unwrap_or_default();
+        encoder.integer(i64::from(user));
+        encoder.integer(i64::from(group));
+    }
+    encoder.finish().into()
+}
+
+/// What layouts of the same mappings at other commits have in common: one can be made as a delta over the other.
+pub(super) fn family(recipes: &[GitRecipe], below: &ContentId) -> ContentId {
+    let mut encoder = Encoder::new("stager git family");
+    encoder.bytes(below.as_bytes());
+    for recipe in recipes {
+        encoder.text(recipe.url.as_deref().unwrap_or(""));
+        for text in [&recipe.add, &recipe.to] {
+            encoder.text(text);
+        }
+        let none = Vec::new();
+        for list in [&recipe.include_paths, &recipe.exclude_paths, recipe.files.as_ref().unwrap_or(&none)] {
+            encoder.integer(list.len() as i64);
+            list.iter().for_each(|pattern| encoder.text(pattern));
+        }
+        encoder.bool(recipe.files.is_some());
+        encoder.bool(recipe.owner.is_some());
+        let (user, group) = recipe.owner.unwrap_or_default();
+        encoder.integer(i64::from(user));
+        encoder.integer(i64::from(group));
+    }
+    encoder.finish().into()
+}
+
+/// A recipe with its repository opened.
+pub(super) fn placement(engine: &Engine<'_>, recipe: &GitRecipe) -> Result<Placement, Error> {
+    let local = recipe.url.is_none();
+    let repository = match &recipe.url {
+        None => engine.repository.clone(),
+        Some(url) => engine.remotes.open(url)?,
+    };
+    let add = if local { repository.in_project(&recipe.add)? } else { recipe.add.trim_matches('/').as_bytes().to_vec() };
+    let mut filter = PathFilter::new(&recipe.include_paths, &recipe.exclude_paths).map_err(Error::StoredFilter)?;
+    if let Some(files) = &recipe.files {
+        filter = filter.narrowed(recipe.add.trim_matches('/'), files).map_err(Error::StoredFilter)?;
+    }
+    Ok(Placement {
+        repository,
+        tree: recipe.tree.clone(),
+        add,
+        filter: Arc::new(filter),
+        to: recipe.to.clone().into(),
+        owner: recipe.owner.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,144 @@
+//! The ready queue: stages whose needs are met, taken by a fixed number of workers.
+//!
+//! The calling thread owns all state. Workers take a job, make the stage, and send back what came of it; they share nothing
+//! but the two channels.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use stages::StageDigest;
+
+use super::need::{Need, Node};
+use super::worker::{Made, Worker};
+use super::{Engine, Error};
+use crate::storage::StageRecord;
+
+/// The records of the stages that a stage needs.
+pub(super) type Records = BTreeMap<StageDigest, Arc<StageRecord>>;
+
+struct Job<'a> {
+    node: Node<'a>,
+    needs: Records,
+}
+
+/// Makes all missing stages. The first failure ends the run once the stages at work are done with; no other is begun.
+pub(super) fn run(engine: &Engine<'_>, need: Need<'_>) -> (BTreeMap<StageDigest, Made>, Result<(), Error>) {
+    let workers = engine.settings.parallel.min(need.missing.len()).max(1);
+    let (jobs, job_receiver) = mpsc::channel::<Job<'_>>();
+    let job_receiver = Mutex::new(job_receiver);
+    let (done_sender, done) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let (done_sender, job_receiver) = (done_sender.clone(), &job_receiver);
+            scope.spawn(move || {
+                let mut worker = None;
+                loop {
+                    // Held while waiting for a job, which is all that the other idle workers do too.
+                    let job = job_receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(Job { node, needs }) = job else { break };
+                    let made = Worker::reopen(&mut worker, engine).and_then(|worker| worker.make(node, &needs));
+                    if done_sender.send((node.stage.digest, made)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(done_sender);
+        let mut queue = Queue::new(need, workers);
+        let result = queue.run(engine, jobs, &done);
+        (queue.made, result)
+    })
+}
+
+struct Queue<'a> {
+    records: Records,
+    /// Stages not begun yet → how many of their needs are still missing.
+    waiting: BTreeMap<StageDigest, (Node<'a>, usize)>,
+    dependents: BTreeMap<StageDigest, Vec<StageDigest>>,
+    ready: VecDeque<Node<'a>>,
+    idle: usize,
+    busy: usize,
+    made: BTreeMap<StageDigest, Made>,
+}
+
+impl<'a> Queue<'a> {
+    fn new(need: Need<'a>, workers: usize) -> Self {
+        let mut queue = Self {
+            records: need.found,
+            waiting: BTreeMap::new(),
+            dependents: BTreeMap::new(),
+            ready: VecDeque::new(),
+            idle: workers,
+            busy: 0,
+            made: BTreeMap::new(),
+        };
+        for (digest, node) in &need.missing {
+            let needs: BTreeSet<StageDigest> =
+                node.stage.needs().into_iter().filter(|needed| need.missing.contains_key(needed)).collect();
+            for needed in &needs {
+                queue.dependents.entry(*needed).or_default().push(*digest);
+            }
+            if needs.is_empty() {
+                queue.ready.push_back(*node);
+            } else {
+                queue.waiting.insert(*digest, (*node, needs.len()));
+            }
+        }
+        queue
+    }
+
+    fn run(
+        &mut self,
+        engine: &Engine<'_>,
+        jobs: mpsc::Sender<Job<'a>>,
+        done: &mpsc::Receiver<(StageDigest, Result<Made, Error>)>,
+    ) -> Result<(), Error> {
+        let mut failure: Option<Error> = None;
+        loop {
+            while failure.is_none() && self.idle > 0 && !engine.cancel.is_cancelled() {
+                let Some(node) = self.ready.pop_front() else { break };
+                let needs = node
+                    .stage
+                    .needs()
+                    .into_iter()
+                    .filter_map(|needed| Some((needed, Arc::clone(self.records.get(&needed)?))))
+                    .collect();
+                self.idle -= 1;
+                self.busy += 1;
+                if jobs.send(Job { node, needs }).is_err() {
+                    return Err(Error::WorkerDied);
+                }
+            }
+            if self.busy == 0 {
+                break;
+            }
+            let Ok((digest, result)) = done.recv() else { return Err(Error::WorkerDied) };
+            self.idle += 1;
+            self.busy -= 1;
+            match result {
+                Ok(made) => self.finish(digest, made),
+                // A failure that follows from the first one, or from Ctrl-C, would hide the cause.
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None if engine.cancel.is_cancelled() => Err(Error::Interrupted),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, digest: StageDigest, made: Made) {
+        self.records.insert(digest, Arc::clone(&made.record));
+        self.made.insert(digest, made);
+        for dependent in self.dependents.remove(&digest).unwrap_or_default() {
+            if let Some((node, missing)) = self.waiting.get_mut(&dependent) {
+                *missing -= 1;
+                if *missing == 0 {
+                    self.ready.push_back(*node);
+                    self.waiting.remove(&dependent);
+                }
+            }
+        }
+    }
+}

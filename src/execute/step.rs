@@ -1,0 +1,270 @@
+//! Stages that run a command.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fs_err as fs;
+use stages::ContentId;
+use stages::plan::GitView;
+use stages::spec::{self, Command, Mount, Step};
+
+use super::caches::CacheHold;
+use super::layout::make_layer_directory;
+use super::worker::{Content, Task, Worker};
+use super::{Error, SOURCE_DATE_EPOCH, git_content};
+use crate::builder::{Limits, MountSource, Network, StepMount, StepStatus, StepTask, UserIds};
+use crate::image::spec::ImageConfig;
+use crate::layer::Clamp;
+use crate::report::Event;
+use crate::storage::StageRecord;
+
+/// What is kept of a failed step's output, for its error.
+const OUTPUT_TAIL: usize = 20;
+
+/// A line of output longer than this is cut into several.
+const LINE_LIMIT: usize = 16 * 1024;
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs a step on its parent, with the git files it sees.
+pub(super) fn make(
+    worker: &mut Worker<'_, '_>,
+    task: &Task<'_>,
+    step: &Step,
+    mounts: &[Mount],
+    git: Option<&GitView>,
+) -> Result<Content, Error> {
+    let parent = task.parent()?;
+    let mut layers: Vec<_> = parent.layers.iter().map(|used| used.layer).collect();
+    if let Some(view) = git {
+        let below = task.need(&view.after)?.layers.len();
+        if let Some(layer) = git_content::view_layer(worker, task, view)? {
+            layers.insert(below.min(layers.len()), layer);
+        }
+    }
+    let argv: Vec<OsString> = match &step.command {
+        Command::Shell(script) => shell(script),
+        Command::Exec(argv) => argv.iter().map(OsString::from).collect(),
+    };
+    run(worker, task, &layers, Run { step, argv, mounts, extra: Vec::new() })
+}
+
+/// The argument vector that runs a script.
+pub(super) fn shell(script: &str) -> Vec<OsString> {
+    ["/bin/sh", "-e", "-c", script].into_iter().map(OsString::from).collect()
+}
+
+/// One run in the builder.
+pub(super) struct Run<'r> {
+    pub(super) step: &'r Step,
+    pub(super) argv: Vec<OsString>,
+    pub(super) mounts: &'r [Mount],
+    /// Environment below the step's own.
+    pub(super) extra: Vec<(String, String)>,
+}
+
+/// Runs a command on a stack of layers, and adds what it changed to the parent's content.
+pub(super) fn run(
+    worker: &mut Worker<'_, '_>,
+    task: &Task<'_>,
+    layers: &[ContentId],
+    run: Run<'_>,
+) -> Result<Content, Error> {
+    let parent = task.parent()?;
+    let mut lowers = worker.lay_out(layers)?;
+    lowers.reverse();
+    let temp = worker.engine.home.temp()?;
+    let (upper, scratch) = (temp.path().join("upper"), temp.path().join("scratch"));
+    make_layer_directory(&upper, lowers.first().map(PathBuf::as_path))?;
+    fs::create_dir(&scratch)?;
+    // The file system's own clock says when the step started: its times are compared with this.
+    let start = fs::metadata(&upper)?.mtime();
+    let caches = CacheHold::take(worker.engine, &task.id, run.step, run.mounts)?;
+    let step_task = StepTask {
+        lowers,
+        upper: upper.clone(),
+        scratch,
+        argv: run.argv,
+        stdin: None,
+        env: environment(&parent_config(parent)?, &run.extra, &run.step.env),
+        user: UserIds::default(),
+        workdir: "/".to_owned(),
+        network: network(run.step.network),
+        mounts: step_mounts(worker, task, run.step, run.mounts, &caches)?,
+        hostname: "stager".to_owned(),
+        timeout: run.step.timeout_seconds.map(Duration::from_secs),
+        limits: Limits::default(),
+    };
+    run_builder(worker, task, &step_task)?;
+    drop(caches);
+    let mut content = Content::of(parent);
+    let clamp = Clamp { from: start, to: SOURCE_DATE_EPOCH };
+    if let Some(layer) = worker.keep_layer(&upper, Some(clamp), None)? {
+        content.push(layer, &task.id.stage);
+    }
+    Ok(content)
+}
+
+fn run_builder(worker: &Worker<'_, '_>, task: &Task<'_>, step_task: &StepTask) -> Result<(), Error> {
+    let engine = worker.engine;
+    let mut lines = Lines::new(|line| engine.events.send(Event::StageOutput { id: task.id.clone(), line }));
+    let outcome = engine
+        .builder
+        .run(step_task, &mut |bytes| lines.push(bytes), engine.cancel)
+        .map_err(|source| Error::Builder { stage: task.id.clone(), source })?;
+    let output = lines.finish();
+    let how = match outcome.status {
+        StepStatus::Exited(0) => return Ok(()),
+        StepStatus::Cancelled => return Err(Error::Interrupted),
+        StepStatus::Exited(code) => format!("exited with code {code}"),
+        StepStatus::Signaled(signal) if outcome.out_of_memory => format!("ran out of memory (signal {signal})"),
+        StepStatus::Signaled(signal) => format!("was killed by signal {signal}"),
+        StepStatus::TimedOut => {
+            format!("was killed after its timeout of {} s", step_task.timeout.unwrap_or_default().as_secs())
+        }
+    };
+    Err(Error::StepFailed { stage: task.id.clone(), how, output })
+}
+
+/// The image config that a stage's record holds.
+pub(super) fn parent_config(record: &StageRecord) -> Result<ImageConfig, Error> {
+    ImageConfig::parse(&record.config).map_err(|source| Error::StoredConfig { digest: record.digest, source })
+}
+
+/// The base's environment, then what the stage adds, then the step's own; later ones win.
+fn environment(
+    config: &ImageConfig,
+    extra: &[(String, String)],
+    own: &BTreeMap<String, String>,
+) -> Vec<(String, String)> {
+    let mut env = BTreeMap::from([
+        ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
+        ("HOME".to_owned(), "/root".to_owned()),
+    ]);
+    for entry in &config.config.env {
+        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+        env.insert(name.to_owned(), value.to_owned());
+    }
+    env.extend(extra.iter().cloned());
+    env.insert("SOURCE_DATE_EPOCH".to_owned(), SOURCE_DATE_EPOCH.to_string());
+    env.extend(own.clone());
+    env.into_iter().collect()
+}
+
+fn network(network: spec::Network) -> Network {
+    match network {
+        spec::Network::Default => Network::Default,
+        spec::Network::None => Network::None,
+        spec::Network::Host => Network::Host,
+    }
+}
+
+fn step_mounts(
+    worker: &Worker<'_, '_>,
+    task: &Task<'_>,
+    step: &Step,
+    mounts: &[Mount],
+    caches: &CacheHold,
+) -> Result<Vec<StepMount>, Error> {
+    let mut all = Vec::new();
+    for mount in mounts {
+        let source = match &mount.source {
+            spec::MountSource::Tmp => MountSource::Tmpfs { size: None, mode: 0o1777 },
+            spec::MountSource::Host(path) => MountSource::Bind { path: PathBuf::from(path), read_only: false },
+            // These are among the caches.
+            spec::MountSource::Cache => continue,
+        };
+        all.push(StepMount { target: mount.to.clone(), source });
+    }
+    all.extend(caches.mounts());
+    for secret in &step.secrets {
+        let bytes = worker.engine.gate.secret(&secret.source).map_err(|source| Error::Gate {
+            stage: task.id.clone(),
+            what: format!("secret `{}`", secret.id),
+            source,
+        })?;
+        let source = MountSource::SecretFile { bytes, mode: 0o400, uid: 0, gid: 0 };
+        all.push(StepMount { target: format!("/run/secrets/{}", secret.id), source });
+    }
+    Ok(all)
+}
+
+/// Cuts output into lines, and keeps the last few.
+struct Lines<S: FnMut(String)> {
+    sink: S,
+    partial: Vec<u8>,
+    tail: VecDeque<String>,
+}
+
+impl<S: FnMut(String)> Lines<S> {
+    fn new(sink: S) -> Self {
+        Self { sink, partial: Vec::new(), tail: VecDeque::new() }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for chunk in bytes.split_inclusive(|&byte| byte == b'\n') {
+            self.partial.extend_from_slice(chunk);
+            if self.partial.ends_with(b"\n") || self.partial.len() > LINE_LIMIT {
+                self.flush();
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let text = String::from_utf8_lossy(&self.partial).trim_end_matches(['\n', '\r']).to_owned();
+        self.partial.clear();
+        if self.tail.len() == OUTPUT_TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(text.clone());
+        (self.sink)(text);
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if !self.partial.is_empty() {
+            self.flush();
+        }
+        self.tail.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_cut_into_lines() {
+        let mut seen = Vec::new();
+        let mut lines = Lines::new(|line| seen.push(line));
+        lines.push(b"one\ntw");
+        lines.push(b"o\r\n\nlast");
+        let tail = lines.finish();
+        assert_eq!(tail, ["one", "two", "", "last"]);
+        assert_eq!(seen, tail);
+    }
+
+    #[test]
+    fn a_line_without_end_is_bounded() {
+        let mut longest = 0;
+        let mut lines = Lines::new(|line: String| longest = longest.max(line.len()));
+        for _ in 0..100 {
+            lines.push(&[b'x'; 1024]);
+        }
+        assert!(lines.finish().len() <= OUTPUT_TAIL);
+        assert!(longest <= LINE_LIMIT + 1024, "{longest}");
+    }
+
+    #[test]
+    fn later_environment_wins() {
+        let mut config = ImageConfig::default();
+        config.config.env = vec!["PATH=/base".to_owned(), "A=base".to_owned()];
+        let env = environment(&config, &[("A".to_owned(), "extra".to_owned())], &BTreeMap::new());
+        let value = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        assert_eq!(value("PATH"), Some("/base"));
+        assert_eq!(value("A"), Some("extra"));
+        assert_eq!(value("SOURCE_DATE_EPOCH"), Some("315532801"));
+    }
+}

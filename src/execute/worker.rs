@@ -1,0 +1,299 @@
+//! One worker: decides whether a stage must be made, and has it made.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use stages::digest::{Encoder, Inputs, Value, content_key};
+use stages::plan::StageTask;
+use stages::{ContentId, StageDigest};
+
+use super::need::Node;
+use super::queue::Records;
+use super::{Engine, Error, base, git_content, imports, packages, post, step};
+use crate::layer;
+use crate::report::{Event, StageId, StageStatus};
+use crate::storage::{Home, Index, LayerRecord, LayerSource, LayerUse, Lock, StageRecord};
+
+/// A stage that is there now.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// What it holds.
+    pub record: Arc<StageRecord>,
+    /// What became of it.
+    pub status: StageStatus,
+    /// How long that took, in milliseconds.
+    pub duration_ms: u64,
+    /// Bytes that it added.
+    pub size: Option<u64>,
+}
+
+/// What a stage holds, before it has a record.
+#[derive(Debug, Clone)]
+pub(super) struct Content {
+    /// All layers, from the bottom up.
+    pub(super) layers: Vec<LayerUse>,
+    /// The image config, as JSON.
+    pub(super) config: Vec<u8>,
+}
+
+impl Content {
+    pub(super) fn of(record: &StageRecord) -> Self {
+        Self { layers: record.layers.clone(), config: record.config.clone() }
+    }
+
+    /// Names what it holds. History texts are not part of it.
+    fn id(&self) -> ContentId {
+        let mut encoder = Encoder::new("stager state");
+        for layer in &self.layers {
+            encoder.bytes(layer.layer.as_bytes());
+        }
+        encoder.bytes(&self.config);
+        encoder.finish().into()
+    }
+
+    pub(super) fn push(&mut self, layer: ContentId, stage: &str) {
+        self.layers.push(LayerUse { layer, created_by: format!("stager {stage}") });
+    }
+}
+
+/// Makes stages, one after the other, with its own connection to the index.
+pub(super) struct Worker<'e, 'a> {
+    pub(super) engine: &'e Engine<'a>,
+    pub(super) index: Index,
+}
+
+/// A stage at work: what it is and what it needs.
+pub(super) struct Task<'t> {
+    pub(super) node: Node<'t>,
+    pub(super) needs: &'t Records,
+    pub(super) id: StageId,
+}
+
+impl Task<'_> {
+    /// The record of a needed stage.
+    pub(super) fn need(&self, digest: &StageDigest) -> Result<&StageRecord, Error> {
+        self.needs.get(digest).map(AsRef::as_ref).ok_or(Error::MissingNeed { stage: self.id.clone(), digest: *digest })
+    }
+
+    /// The record of the parent.
+    pub(super) fn parent(&self) -> Result<&StageRecord, Error> {
+        let parent = self.node.stage.parent.ok_or_else(|| Error::NoParent { stage: self.id.clone() })?;
+        self.need(&parent)
+    }
+}
+
+impl<'e, 'a> Worker<'e, 'a> {
+    /// The worker in `slot`, opened when it is not there yet.
+    pub(super) fn reopen<'s>(slot: &'s mut Option<Self>, engine: &'e Engine<'a>) -> Result<&'s mut Self, Error> {
+        match slot {
+            Some(worker) => Ok(worker),
+            None => Ok(slot.insert(Self { engine, index: Index::open(engine.home)? })),
+        }
+    }
+
+    /// Brings a stage about: finds it, relabels it, or makes it.
+    pub(super) fn make(&mut self, node: Node<'_>, needs: &Records) -> Result<Made, Error> {
+        let start = Instant::now();
+        let id = StageId { image: node.image.name.clone(), stage: node.stage.slot.name().to_owned() };
+        let digest = node.stage.digest;
+        let _lock = self.lock(&id, &digest)?;
+        let task = Task { node, needs, id: id.clone() };
+        if let Some(record) = usable_stage(self.engine.home, &self.index, &digest)? {
+            return Ok(self.finished(&id, record, StageStatus::Reused, start, None));
+        }
+        let key = self.content_key(&task)?;
+        if let Some(found) = self.index.stage_by_content(&key)?
+            && usable(self.engine.home, &self.index, &found)?
+        {
+            let record = self.record(&task, key, Content::of(&found), 0);
+            self.index.save_stage(&record, self.engine.settings.now)?;
+            return Ok(self.finished(&id, record, StageStatus::Relabelled, start, None));
+        }
+        self.engine.events.send(Event::StageStarted { id: id.clone(), digest });
+        let below = node.stage.parent.map_or(0, |parent| needs.get(&parent).map_or(0, |record| record.layers.len()));
+        let content = self.dispatch(&task)?;
+        let size = self.added(&content, below)?;
+        let record = self.record(&task, key, content, start.elapsed().as_millis() as u64);
+        self.index.save_stage(&record, self.engine.settings.now)?;
+        Ok(self.finished(&id, record, StageStatus::Built, start, Some(size)))
+    }
+
+    fn lock(&self, id: &StageId, digest: &StageDigest) -> Result<Lock, Error> {
+        let path = self.engine.home.lock(&digest.to_string());
+        let what = format!("stage `{}` of image `{}`", id.stage, id.image);
+        let waiting = || self.engine.events.send(Event::Waiting { what: format!("{what}, which another stager makes") });
+        Ok(Lock::take(&path, &what, self.engine.settings.lock_deadline, waiting, || self.engine.cancel.is_cancelled())?)
+    }
+
+    fn dispatch(&mut self, task: &Task<'_>) -> Result<Content, Error> {
+        self.engine.check_cancelled()?;
+        match &task.node.stage.task {
+            StageTask::Base { base } => base::make(self, task, base),
+            StageTask::Image { .. } => Ok(Content::of(task.parent()?)),
+            StageTask::Packages { packages, mounts } => packages::make(self, task, packages, mounts),
+            StageTask::Git { mappings } => git_content::make(self, task, mappings),
+            StageTask::Run { step, mounts, git } => step::make(self, task, step, mounts, git.as_ref()),
+            StageTask::Imports { imports } => imports::make(self, task, imports),
+            StageTask::Post { post, git } => post::make(self, task, post, git.as_ref()),
+        }
+    }
+
+    /// The second key: digests of stages are replaced by what those stages hold.
+    fn content_key(&self, task: &Task<'_>) -> Result<ContentId, Error> {
+        let stage = task.node.stage;
+        let inputs: Inputs = stage
+            .inputs
+            .iter()
+            .map(|(name, value)| (name.clone(), by_content(value, task.needs)))
+            .collect();
+        let parent = match &stage.parent {
+            None => None,
+            Some(parent) => Some(task.need(parent)?.content_id),
+        };
+        Ok(content_key(&task.node.image.platform, stage.kind, &stage.slot, &inputs, parent.as_ref()))
+    }
+
+    fn record(&self, task: &Task<'_>, content_key: ContentId, content: Content, duration_ms: u64) -> StageRecord {
+        let Node { image, stage } = task.node;
+        StageRecord {
+            digest: stage.digest,
+            project: self.engine.settings.project.clone(),
+            image: image.name.clone(),
+            platform: image.platform.clone(),
+            kind: stage.kind,
+            slot: stage.slot.clone(),
+            parent: stage.parent,
+            inputs: stage.inputs.clone(),
+            content_key,
+            content_id: content.id(),
+            config: content.config,
+            layers: content.layers,
+            duration_ms,
+        }
+    }
+
+    fn finished(&self, id: &StageId, record: StageRecord, status: StageStatus, start: Instant, size: Option<u64>) -> Made {
+        let duration_ms = if status == StageStatus::Built { start.elapsed().as_millis() as u64 } else { 0 };
+        let digest = record.digest;
+        self.engine.events.send(Event::StageFinished { id: id.clone(), digest, status, duration_ms, size });
+        Made { record: Arc::new(record), status, duration_ms, size }
+    }
+
+    /// Bytes in the layers above the first `below` ones.
+    fn added(&self, content: &Content, below: usize) -> Result<u64, Error> {
+        let mut size = 0;
+        for layer in content.layers.iter().skip(below) {
+            size += self.index.layer(&layer.layer)?.map_or(0, |(record, _)| record.size);
+        }
+        Ok(size)
+    }
+
+    /// Saves a layer that is a recipe.
+    pub(super) fn save_recipe(&self, content_id: ContentId, source: LayerSource, size: u64) -> Result<(), Error> {
+        let record = LayerRecord { content_id, source, entries: 0, size };
+        self.index.save_layer(&record, self.engine.settings.now)?;
+        Ok(())
+    }
+
+    /// Keeps a finished layer directory; `None` when there is nothing in it. A layer that is there already stays, and the
+    /// directory is dropped.
+    pub(super) fn keep_layer(
+        &self,
+        directory: &Path,
+        clamp: Option<layer::Clamp>,
+        place: Option<&str>,
+    ) -> Result<Option<ContentId>, Error> {
+        let options = layer::ContentOptions { ownership: self.engine.settings.ownership, clamp, normalize: clamp.is_some(), threads: threads() };
+        let (content_id, stats) = layer::content_id(directory, &options)?;
+        if stats.entries == 0 {
+            return Ok(None);
+        }
+        let content_id = placed(content_id, place);
+        if let Some((record, _)) = self.index.layer(&content_id)?
+            && layer_is_there(self.engine.home, &record)
+        {
+            self.index.layer_verified(&content_id)?;
+            return Ok(Some(content_id));
+        }
+        self.index.forget_layer(&content_id)?;
+        let name = self.engine.home.keep_snapshot(directory)?;
+        let source = LayerSource::Directory { directory: name, place: place.map(str::to_owned) };
+        let record = LayerRecord { content_id, source, entries: stats.entries, size: stats.bytes };
+        if !self.index.save_layer(&record, self.engine.settings.now)? {
+            // Another worker made the same bytes at the same time.
+            if let LayerSource::Directory { directory, .. } = &record.source {
+                self.engine.home.discard(&self.engine.home.snapshot(directory))?;
+            }
+        }
+        Ok(Some(content_id))
+    }
+}
+
+/// How many threads read the files of a layer.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The name of a directory layer: the place of an import is part of what it is.
+fn placed(content_id: ContentId, place: Option<&str>) -> ContentId {
+    let Some(place) = place else { return content_id };
+    let mut encoder = Encoder::new("stager import");
+    encoder.bytes(content_id.as_bytes());
+    encoder.text(place);
+    encoder.finish().into()
+}
+
+fn by_content(value: &Value, needs: &Records) -> Value {
+    match value {
+        Value::Text(text) => match text.parse::<StageDigest>().ok().and_then(|digest| needs.get(&digest)) {
+            Some(record) => Value::Text(format!("content:{}", record.content_id)),
+            None => value.clone(),
+        },
+        Value::List(list) => Value::List(list.iter().map(|value| by_content(value, needs)).collect()),
+        Value::Map(map) => Value::Map(map.iter().map(|(key, value)| (key.clone(), by_content(value, needs))).collect()),
+        Value::Bool(_) | Value::Integer(_) => value.clone(),
+    }
+}
+
+/// The record of a stage, if all its layers are there. One whose layers are not is forgotten: a miss, never a failure.
+pub(super) fn usable_stage(home: &Home, index: &Index, digest: &StageDigest) -> Result<Option<StageRecord>, Error> {
+    let Some(record) = index.stage(digest)? else { return Ok(None) };
+    if usable(home, index, &record)? {
+        return Ok(Some(record));
+    }
+    index.forget_stage(digest)?;
+    Ok(None)
+}
+
+fn usable(home: &Home, index: &Index, record: &StageRecord) -> Result<bool, Error> {
+    for layer in &record.layers {
+        let Some((layer, trusted)) = index.layer(&layer.layer)? else { return Ok(false) };
+        if !layer_is_there(home, &layer) || !(trusted || verify(home, index, &layer)?) {
+            index.forget_layer(&layer.content_id)?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn layer_is_there(home: &Home, layer: &LayerRecord) -> bool {
+    match &layer.source {
+        LayerSource::Directory { directory, .. } => home.snapshot(directory).is_dir(),
+        LayerSource::Blob { .. } | LayerSource::Git { .. } | LayerSource::Symlinks { .. } => true,
+    }
+}
+
+/// Reads a layer directory of an earlier boot again: what was not on disk when the machine went down is not what its name
+/// says.
+fn verify(home: &Home, index: &Index, record: &LayerRecord) -> Result<bool, Error> {
+    let LayerSource::Directory { directory, place } = &record.source else { return Ok(true) };
+    let ownership = super::layout::store_ownership(index)?;
+    let options = layer::ContentOptions { ownership, clamp: None, normalize: false, threads: threads() };
+    let Ok((content_id, _)) = layer::content_id(&home.snapshot(directory), &options) else { return Ok(false) };
+    let same = placed(content_id, place.as_deref()) == record.content_id;
+    if same {
+        index.layer_verified(&record.content_id)?;
+    }
+    Ok(same)
+}

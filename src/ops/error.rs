@@ -1,0 +1,81 @@
+//! Why an operation failed.
+
+use stages::ImageName;
+
+use crate::builder::BuilderError;
+use crate::config::ConfigError;
+use crate::execute;
+use crate::git::GitError;
+use crate::image::write::DestinationError;
+use crate::plan::PlanError;
+use crate::{giterminism, storage};
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The project's repository.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The config.
+    #[error(transparent)]
+    Config(#[from] Box<ConfigError>),
+    /// Giterminism refuses something.
+    #[error(transparent)]
+    Giterminism(#[from] giterminism::Error),
+    /// The plan.
+    #[error("{place}cannot plan image `{image}`")]
+    Plan {
+        /// Which image.
+        image: ImageName,
+        /// Where the config declares it, `file:line: `; empty when that is not known.
+        place: String,
+        /// Why not.
+        #[source]
+        source: PlanError,
+    },
+    /// A pattern of image names.
+    #[error("`{pattern}` is not a pattern: {reason}")]
+    Pattern {
+        /// As given.
+        pattern: String,
+        /// Why.
+        reason: String,
+    },
+    /// A pattern that names no image.
+    #[error("the config has no image `{pattern}`")]
+    NoSuchImage {
+        /// As given.
+        pattern: String,
+        /// The name most like it.
+        nearest: Option<String>,
+    },
+    /// An output.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// An output for one image, and several are built.
+    #[error("the output `{output}` takes one image, and {images} are built")]
+    OutputForOne {
+        /// As given.
+        output: String,
+        /// How many.
+        images: usize,
+    },
+    /// The store.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// The builder can't be used.
+    #[error("cannot start the builder")]
+    Builder(#[source] BuilderError),
+    /// Dev
+    #[error("--dev")]
+    NoDev,
+    /// Running the plan.
+    #[error(transparent)]
+    Execute(#[from] execute::Error),
+    /// A stage that was there is gone.
+    #[error("the last stage of image `{image}` was removed while this build ran")]
+    Vanished {
+        /// Which image.
+        image: ImageName,
+    },
+}

@@ -1,0 +1,297 @@
+//! A project, opened: its repository, its config at the commit, and what it may read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use stages::filter::PathFilter;
+use stages::plan::{Plan, StageTask};
+use stages::spec::{GitSource, SecretSource};
+use stages::{BlobId, ImageName, ObjectId, Platform};
+
+use super::Error;
+use crate::builder::CancelToken;
+use crate::config::{self, Claim, ConfigError, Dialect, GitValues, LoadRequest, LoweredConfig};
+use crate::git::{Head, Remotes, Repository, Scope, Uncommitted};
+use crate::giterminism::{self, Gate, GateOptions, Mode};
+use crate::plan::{self, CommitFacts};
+use crate::registry::{self, Client, Reference};
+use crate::report::{Event, EventSink};
+use crate::source::{Diagnostic, FileReader, Place, ReadError};
+
+/// How many uncommitted files a warning names.
+const NAMES: usize = 5;
+
+/// Which project, and under which rules.
+#[derive(Debug, Clone)]
+pub struct ProjectOptions {
+    /// The project directory.
+    pub directory: PathBuf,
+    /// The config file, relative to it; `None` looks for one.
+    pub config: Option<String>,
+    /// The config's dialect; `None` goes by the file's name.
+    pub dialect: Option<Dialect>,
+    /// How giterminism is enforced.
+    pub mode: Mode,
+    /// Platforms in place of the config's; empty keeps those.
+    pub platforms: Vec<Platform>,
+    /// The environment that templates and secrets may look into.
+    pub env: BTreeMap<String, String>,
+    /// Access to registries.
+    pub registry: RegistryAccess,
+}
+
+/// How registries are reached.
+#[derive(Debug, Clone, Default)]
+pub struct RegistryAccess {
+    /// The directory of docker's `config.json`.
+    pub docker_config: Option<PathBuf>,
+    /// Registries that may be reached without TLS, or with a certificate that nobody vouches for.
+    pub insecure: Vec<String>,
+    /// An http proxy, and the hosts that it is not for.
+    pub proxy: Option<(String, String)>,
+}
+
+/// A project at its commit.
+pub struct OpenProject {
+    /// The repository.
+    pub repository: Repository,
+    /// Its HEAD.
+    pub head: Head,
+    /// The tree that is built: HEAD's, or a snapshot of the working tree.
+    pub tree: ObjectId,
+    /// Reads the project's files.
+    pub gate: Arc<Gate>,
+    /// The config.
+    pub config: LoweredConfig,
+    /// Clones of other repositories.
+    pub remotes: Remotes,
+    /// Speaks to registries.
+    pub registry: Client,
+    mode: Mode,
+}
+
+/// A project's files, before its config is read.
+pub struct ProjectFiles {
+    repository: Repository,
+    head: Head,
+    tree: ObjectId,
+    gate: Arc<Gate>,
+    mode: Mode,
+}
+
+impl ProjectFiles {
+    /// Opens the repository and the gate. `store` takes what a snapshot of the working tree needs.
+    pub fn open(options: &ProjectOptions, store: &Path) -> Result<Self, Error> {
+        let repository = Repository::discover(&options.directory)?;
+        let head = repository.head()?;
+        let tree = match options.mode {
+            Mode::Dev => return Err(Error::NoDev),
+            Mode::Strict | Mode::Loose => head.tree.clone(),
+        };
+        let gate = Gate::open(
+            repository.clone(),
+            GateOptions {
+                tree: tree.clone(),
+                mode: options.mode,
+                env: options.env.clone(),
+                directory: options.directory.clone(),
+            },
+        )?;
+        Ok(Self { repository, head, tree, gate: Arc::new(gate), mode: options.mode })
+    }
+
+    /// What is loaded of it.
+    pub fn request<'a>(&self, options: &'a ProjectOptions) -> Result<LoadRequest<'a>, Error> {
+        Ok(LoadRequest {
+            files: Arc::clone(&self.gate) as Arc<dyn FileReader>,
+            config_path: options.config.as_deref(),
+            dialect: options.dialect,
+            git: GitValues {
+                commit: Some(self.head.commit.to_string()),
+                branch: self.head.branch.clone(),
+                tag: self.repository.tag_at(&self.head.commit)?,
+            },
+        })
+    }
+
+    /// Loads the config, and puts what it claims to the gate.
+    pub fn load(&self, options: &ProjectOptions) -> Result<LoweredConfig, Error> {
+        let mut loaded = config::load(&self.request(options)?)?;
+        if !options.platforms.is_empty() {
+            loaded.project.platforms.clone_from(&options.platforms);
+        }
+        let refused: Vec<Diagnostic> = loaded
+            .claims
+            .iter()
+            .filter_map(|(claim, place)| {
+                let error = self.check(claim).err()?;
+                Some(refusal(error, place.clone(), image_at(&loaded, place)))
+            })
+            .collect();
+        if refused.is_empty() {
+            return Ok(loaded);
+        }
+        let diagnostics = loaded.text.relocate(refused);
+        let rendered = Some(loaded.text.rendered().text.clone());
+        Err(Box::new(ConfigError { diagnostics, sources: loaded.text.sources(), rendered }).into())
+    }
+
+    fn check(&self, claim: &Claim) -> Result<(), giterminism::Error> {
+        match claim {
+            Claim::FromLatest { image, .. } => self.gate.check_from_latest(image),
+            Claim::BaseFile { path } => self.gate.check_base(path),
+            Claim::GitBranch { url, branch } => self.gate.check_git_branch(url, branch),
+            Claim::HostMount { path } => self.gate.check_host_mount(path),
+            Claim::HostNetwork { image } => self.gate.check_host_network(image),
+            Claim::SecretVariable { name } => self.gate.check_secret(&SecretSource::Env(name.clone())),
+            Claim::SecretFile { path } => self.gate.check_secret(&SecretSource::File(path.clone())),
+        }
+    }
+}
+
+/// The image whose document a place is in.
+fn image_at<'c>(config: &'c LoweredConfig, place: &Place) -> Option<&'c ImageName> {
+    let before = config.places.iter().filter(|(_, start)| start.file == place.file && start.line <= place.line);
+    before.max_by_key(|(_, start)| start.line).map(|(name, _)| name)
+}
+
+/// A claim that the gate does not grant, where the config makes it.
+fn refusal(error: giterminism::Error, place: Place, image: Option<&ImageName>) -> Diagnostic {
+    let error: ReadError = error.into();
+    let mut diagnostic = Diagnostic::error(error.message.clone()).at(place);
+    if error.is_refusal() {
+        diagnostic = diagnostic.code(Diagnostic::GITERMINISM);
+    }
+    if let Some(image) = image {
+        diagnostic = diagnostic.label(format!("in image `{image}`"));
+    }
+    diagnostic.help = error.hint;
+    diagnostic
+}
+
+impl OpenProject {
+    /// Opens a project and loads its config.
+    pub fn open(
+        options: &ProjectOptions,
+        store: &Path,
+        cancel: &CancelToken,
+        events: &Arc<dyn EventSink>,
+    ) -> Result<Self, Error> {
+        let files = ProjectFiles::open(options, store)?;
+        let config = files.load(options)?;
+        for warning in &config.warnings {
+            let place = warning.place.as_ref().map(|place| format!("{}:{}: ", place.file, place.line)).unwrap_or_default();
+            events.send(Event::Warning { message: format!("{place}{}", warning.message) });
+        }
+        for message in files.gate.warnings() {
+            events.send(Event::Warning { message });
+        }
+        let ProjectFiles { repository, head, tree, gate, mode } = files;
+        let remotes = Remotes::new(&store.join("git"));
+        let registry = client(&options.registry, cancel, events);
+        Ok(Self { repository, head, tree, gate, config, remotes, registry, mode })
+    }
+
+    /// Plans all its images.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        let latest = |reference: &str, platform: &Platform| -> Result<BlobId, registry::Error> {
+            let reference: Reference = reference.parse()?;
+            Ok(self.registry.image(&reference, platform)?.0.digest)
+        };
+        let facts = CommitFacts::new(&self.repository, self.tree.clone(), &self.remotes, &self.gate, &latest);
+        plan::plan(&self.config.project, self.head.commit.clone(), &facts).map_err(|error| {
+            let place = self.config.places.get(&error.image).cloned();
+            // The place is that of the rendered text until a diagnostic is relocated to the file that people edit.
+            let marked = place.map(|place| Diagnostic::error("").at(place));
+            let moved = self.config.text.relocate(marked.into_iter().collect());
+            let place = moved.into_iter().find_map(|diagnostic| diagnostic.place);
+            Error::Plan {
+                image: error.image,
+                place: place.map(|place| format!("{}:{}: ", place.file, place.line)).unwrap_or_default(),
+                source: error.source,
+            }
+        })
+    }
+
+    /// Warns of mapped files that differ from the commit: they are not what is built.
+    pub fn warn_of_uncommitted(&self, plan: &Plan, events: &Arc<dyn EventSink>) {
+        if self.mode == Mode::Dev {
+            return;
+        }
+        let Ok(filters) = self.mapped(plan) else { return };
+        let scopes: Vec<Scope<'_>> = filters.iter().map(|(path, filter)| Scope { path, filter }).collect();
+        if scopes.is_empty() {
+            return;
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        match self.repository.uncommitted(&self.head, &scopes, NAMES, threads) {
+            Ok(uncommitted) if uncommitted.is_clean() => {}
+            Ok(uncommitted) => events.send(Event::Warning { message: describe(&uncommitted) }),
+            Err(error) => {
+                let message = format!("cannot tell whether mapped files differ from the commit: {error}");
+                events.send(Event::Warning { message });
+            }
+        }
+    }
+
+    /// The local directories and files that the plan maps, with their filters; one within another is looked at once.
+    fn mapped(&self, plan: &Plan) -> Result<Vec<(Vec<u8>, PathFilter)>, Error> {
+        let mut seen = BTreeSet::new();
+        let mut mapped = Vec::new();
+        for image in &plan.images {
+            for stage in &image.stages {
+                let StageTask::Git { mappings } = &stage.task else { continue };
+                for mapping in mappings.iter().map(|resolved| &resolved.mapping) {
+                    let key = (&mapping.add, &mapping.include_paths, &mapping.exclude_paths);
+                    if mapping.source != GitSource::Local || !seen.insert(key) {
+                        continue;
+                    }
+                    let filter = PathFilter::new(&mapping.include_paths, &mapping.exclude_paths);
+                    if let Ok(filter) = filter {
+                        mapped.push((self.repository.in_project(&mapping.add)?, filter));
+                    }
+                }
+            }
+        }
+        let whole: Vec<Vec<u8>> =
+            mapped.iter().filter(|(_, filter)| filter.is_everything()).map(|(path, _)| path.clone()).collect();
+        mapped.retain(|(path, filter)| {
+            !whole.iter().any(|above| (above != path || !filter.is_everything()) && is_within(path, above))
+        });
+        Ok(mapped)
+    }
+}
+
+fn is_within(path: &[u8], directory: &[u8]) -> bool {
+    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+fn describe(uncommitted: &Uncommitted) -> String {
+    let total = uncommitted.modified + uncommitted.added + uncommitted.removed;
+    let names: Vec<String> =
+        uncommitted.names.iter().map(|(path, _)| String::from_utf8_lossy(path).into_owned()).collect();
+    let more = if total > names.len() as u64 { ", ..." } else { "" };
+    format!(
+        "{total} mapped file{} from the commit and {} not built: {}{more}; --dev builds them",
+        if total == 1 { " differs" } else { "s differ" },
+        if total == 1 { "is" } else { "are" },
+        names.join(", ")
+    )
+}
+
+fn client(access: &RegistryAccess, cancel: &CancelToken, events: &Arc<dyn EventSink>) -> Client {
+    let events = Arc::clone(events);
+    let settings = registry::Settings {
+        insecure_hosts: access.insecure.iter().cloned().collect(),
+        docker_config_dir: access.docker_config.clone(),
+        proxy: access.proxy.clone().map(|(url, no_proxy)| registry::Proxy { url, no_proxy }),
+        cancel: Arc::clone(cancel.flag()),
+        on_wait: Some(registry::WaitHook::new(move |wait| {
+            let what = format!("another try in {} s: {}", wait.delay.as_secs_f32().ceil(), wait.reason);
+            events.send(Event::Waiting { what });
+        })),
+        ..registry::Settings::default()
+    };
+    Client::new(settings)
+}

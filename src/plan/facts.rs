@@ -1,0 +1,174 @@
+//! Facts of a commit.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use stages::conveyor::Facts;
+use stages::filter::{FilterError, PathFilter};
+use stages::spec::{GitMapping, GitReference, GitSource};
+use stages::{BlobId, Checksum, ObjectId, Platform};
+
+use crate::git::{GitError, RemoteReference, Remotes, Repository};
+use crate::giterminism::Gate;
+
+/// Asks a registry what a reference stands for now.
+pub type LatestDigest<'a> = dyn Fn(&str, &Platform) -> Result<BlobId, crate::registry::Error> + 'a;
+
+/// Why a fact can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Reading git objects.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A mapping of something that the commit doesn't have.
+    #[error("`git.add: {add}`: {} has no such file or directory", url.as_deref().unwrap_or("the commit"))]
+    NothingThere {
+        /// As written.
+        add: String,
+        /// The remote repository, if it is one.
+        url: Option<String>,
+    },
+    /// A pattern that can't be read.
+    #[error("`git.add: {add}`")]
+    Filter {
+        /// The mapping.
+        add: String,
+        /// What is wrong.
+        #[source]
+        source: FilterError,
+    },
+    /// A base file.
+    #[error("cannot use the base file `{path}`")]
+    BaseFile {
+        /// As written.
+        path: String,
+        /// Why not.
+        #[source]
+        source: crate::giterminism::Error,
+    },
+    /// A registry did not say what `fromLatest` asks.
+    #[error("`fromLatest`: cannot look up `{reference}`")]
+    Latest {
+        /// The base.
+        reference: String,
+        /// Why not.
+        #[source]
+        source: crate::registry::Error,
+    },
+}
+
+/// The facts of one commit. Repeated questions are answered from memory: hundreds of images map the same directories.
+pub struct CommitFacts<'a> {
+    /// The project's repository.
+    pub repository: &'a Repository,
+    /// The root tree of the commit.
+    pub tree: ObjectId,
+    /// Remote repositories.
+    pub remotes: &'a Remotes,
+    /// Reads base files.
+    pub gate: &'a Gate,
+    /// Answers `fromLatest`.
+    pub latest: &'a LatestDigest<'a>,
+    cache: RefCell<HashMap<Question, Option<Checksum>>>,
+    remote_trees: RefCell<HashMap<String, ObjectId>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Question {
+    url: Option<String>,
+    tree: ObjectId,
+    add: String,
+    include_paths: Vec<String>,
+    exclude_paths: Vec<String>,
+    files: Option<Vec<String>>,
+}
+
+impl<'a> CommitFacts<'a> {
+    /// Facts of the commit with that root tree.
+    pub fn new(
+        repository: &'a Repository,
+        tree: ObjectId,
+        remotes: &'a Remotes,
+        gate: &'a Gate,
+        latest: &'a LatestDigest<'a>,
+    ) -> Self {
+        Self {
+            repository,
+            tree,
+            remotes,
+            gate,
+            latest,
+            cache: RefCell::default(),
+            remote_trees: RefCell::default(),
+        }
+    }
+
+    fn ask(&self, question: &Question) -> Result<Option<Checksum>, PlanError> {
+        let filter_error = |source| PlanError::Filter { add: question.add.clone(), source };
+        let (repository, add) = match &question.url {
+            None => (self.repository.clone(), self.repository.in_project(&question.add)?),
+            Some(url) => (self.remotes.open(url)?, question.add.trim_matches('/').as_bytes().to_vec()),
+        };
+        let mut filter = PathFilter::new(&question.include_paths, &question.exclude_paths).map_err(filter_error)?;
+        if let Some(files) = &question.files {
+            filter = filter.narrowed(question.add.trim_matches('/'), files).map_err(filter_error)?;
+        }
+        if repository.entry(&question.tree, &add)?.is_none() {
+            return Err(PlanError::NothingThere { add: question.add.clone(), url: question.url.clone() });
+        }
+        Ok(repository.checksum(&question.tree, &add, &filter)?)
+    }
+}
+
+impl Facts for CommitFacts<'_> {
+    type Error = PlanError;
+
+    fn tree(&self, mapping: &GitMapping) -> Result<ObjectId, PlanError> {
+        let GitSource::Remote { url, reference } = &mapping.source else { return Ok(self.tree.clone()) };
+        let key = format!("{url} {reference:?}");
+        if let Some(tree) = self.remote_trees.borrow().get(&key) {
+            return Ok(tree.clone());
+        }
+        let reference = match reference {
+            GitReference::Commit(commit) => RemoteReference::Commit(commit.clone()),
+            GitReference::Tag(tag) => RemoteReference::Tag(tag.clone()),
+            GitReference::Branch(branch) => RemoteReference::Branch(branch.clone()),
+        };
+        let fetched = self.remotes.fetch(url, &reference)?;
+        self.remote_trees.borrow_mut().insert(key, fetched.tree.clone());
+        Ok(fetched.tree)
+    }
+
+    fn checksum(&self, mapping: &GitMapping, files: Option<&[String]>) -> Result<Checksum, PlanError> {
+        let question = Question {
+            url: match &mapping.source {
+                GitSource::Local => None,
+                GitSource::Remote { url, .. } => Some(url.clone()),
+            },
+            tree: self.tree(mapping)?,
+            add: mapping.add.clone(),
+            include_paths: mapping.include_paths.clone(),
+            exclude_paths: mapping.exclude_paths.clone(),
+            files: files.map(<[String]>::to_vec),
+        };
+        let known = self.cache.borrow().get(&question).copied();
+        let checksum = match known {
+            Some(checksum) => checksum,
+            None => {
+                let checksum = self.ask(&question)?;
+                self.cache.borrow_mut().insert(question, checksum);
+                checksum
+            }
+        };
+        // Nothing selected is a fact too.
+        Ok(checksum.unwrap_or(Checksum::from_bytes([0; 32])))
+    }
+
+    fn base_file(&self, path: &str) -> Result<Checksum, PlanError> {
+        self.gate.base_checksum(path).map_err(|source| PlanError::BaseFile { path: path.to_owned(), source })
+    }
+
+    fn base_digest(&self, reference: &str, platform: &Platform) -> Result<BlobId, PlanError> {
+        (self.latest)(reference, platform).map_err(|source| PlanError::Latest { reference: reference.to_owned(), source })
+    }
+}
