@@ -25,7 +25,7 @@ pub use diff::{Change, ChangeKind};
 pub use error::GitError;
 pub use layout::{Base, DirectoryLookup, DirectoryMeta, Layout, LayoutOptions, OWNER_XATTR, Ownership, lay_out};
 pub use merged::{Owner, Placement};
-pub use remote::{Fetched, RemoteReference, Remotes};
+pub use remote::{Fetched, IsCancelled, RemoteReference, Remotes};
 pub use repository::{Head, Repository};
 pub use stream::{OutEntry, OutKind, OutSink, stream};
 pub use tree::{FileMode, ListEntry, TreeEntry, is_lfs_pointer};
