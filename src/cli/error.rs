@@ -150,11 +150,11 @@ impl From<ops::Error> for CommandError {
             E::Giterminism(ref refused) => Self::from_giterminism(refused),
             E::Plan { ref source, .. } => Self::from_plan(&error, source),
             E::Git(_) | E::Pattern { .. } | E::Destination(_) => Self::new(ExitCode::Usage, &error),
-            E::NoSuchImage { ref nearest, .. } => {
+            E::NoSuchImage { ref nearest, ref names, .. } => {
                 let found = Self::new(ExitCode::Usage, &error);
                 match nearest {
                     Some(name) => found.hint(format!("did you mean `{name}`? `stager config list` names them all")),
-                    None => found.hint("`stager config list` names all images"),
+                    None => found.hint(format!("there are {}; `stager config list` names them all", names.join(", "))),
                 }
             }
             E::OutputForOne { .. } => {

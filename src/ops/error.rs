@@ -50,6 +50,8 @@ pub enum Error {
     /// A pattern that names no image.
     #[error("the config has no image `{pattern}`")]
     NoSuchImage {
+        /// The names there are, the first few.
+        names: Vec<String>,
         /// As given.
         pattern: String,
         /// The name most like it.
