@@ -34,8 +34,8 @@ impl Context {
         let env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let directory =
-            std::env::current_dir().map_err(|error| CommandError::usage("cannot tell the current directory", &error))?;
+        let directory = std::env::current_dir()
+            .map_err(|error| CommandError::usage("cannot tell the current directory", &error))?;
         let terminal = std::io::stderr().is_terminal() && env.get("TERM").is_none_or(|term| term != "dumb");
         let columns = terminal.then(|| {
             rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(20))

@@ -1,6 +1,7 @@
 //! Engine errors as text, hints and exit codes.
 
 use std::error::Error as StdError;
+use std::fmt::Write;
 
 use crate::builder::BuilderError;
 use crate::builder::native::EnterError;
@@ -26,7 +27,7 @@ pub(super) enum ExitCode {
 
 /// A failed command: what people are told, and the exit code.
 #[derive(Debug)]
-pub struct CommandError {
+pub(super) struct CommandError {
     code: ExitCode,
     /// The exit code of the process that did the work and said all there is to say.
     finished: Option<u8>,
@@ -115,16 +116,16 @@ impl CommandError {
             text.push_str(&ui::render(&self.diagnostics, &self.sources, colours));
         }
         if !self.message.is_empty() {
-            text.push_str(&format!("error: {}\n", ui::printable(&self.message, false)));
+            let _infallible = writeln!(text, "error: {}", ui::printable(&self.message, false));
         }
         for cause in &self.causes {
-            text.push_str(&format!("  because {}\n", ui::printable(cause, false)));
+            let _infallible = writeln!(text, "  because {}", ui::printable(cause, false));
         }
         for detail in &self.details {
-            text.push_str(&format!("  | {}\n", ui::printable(detail, colours)));
+            let _infallible = writeln!(text, "  | {}", ui::printable(detail, colours));
         }
         for hint in &self.hints {
-            text.push_str(&format!("hint: {hint}\n"));
+            let _infallible = writeln!(text, "hint: {hint}");
         }
         ui::print_message(text.trim_end());
         self.code as u8
@@ -224,9 +225,7 @@ impl CommandError {
     fn from_execute(error: &execute::Error) -> Self {
         use execute::Error as E;
         match error {
-            E::StepFailed { output, .. } => {
-                Self { details: output.clone(), ..Self::new(ExitCode::StepFailed, error) }
-            }
+            E::StepFailed { output, .. } => Self { details: output.clone(), ..Self::new(ExitCode::StepFailed, error) },
             E::Builder { source, .. } => Self::from_builder(error, source),
             E::Gate { source: giterminism::Error::Refused(refusal), .. } => {
                 Self::new(ExitCode::Giterminism, error).hint(format!("allow it in {}", refusal.allow))

@@ -181,14 +181,17 @@ impl OpenProject {
         let files = ProjectFiles::open(options, store)?;
         let config = files.load(options)?;
         for warning in &config.warnings {
-            let place = warning.place.as_ref().map(|place| format!("{}:{}: ", place.file, place.line)).unwrap_or_default();
+            let place =
+                warning.place.as_ref().map(|place| format!("{}:{}: ", place.file, place.line)).unwrap_or_default();
             events.send(Event::Warning { message: format!("{place}{}", warning.message) });
         }
         for message in files.gate.warnings() {
             events.send(Event::Warning { message });
         }
         let ProjectFiles { repository, head, tree, gate, mode } = files;
-        let remotes = Remotes::new(&store.join("git"));
+        let flag = Arc::clone(cancel.flag());
+        let remotes = Remotes::new(&store.join("git"))
+            .cancelled_by(Arc::new(move || flag.load(std::sync::atomic::Ordering::SeqCst)));
         let registry = client(&options.registry, cancel, events);
         Ok(Self { repository, head, tree, gate, config, remotes, registry, mode })
     }

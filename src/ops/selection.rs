@@ -41,9 +41,11 @@ pub fn select<'a>(plan: &'a Plan, patterns: &[String]) -> Result<Vec<&'a Planned
     Ok(plan
         .images
         .iter()
-        .filter(|image| match include.is_empty() {
-            true => !image.artifact,
-            false => include.iter().any(|(pattern, glob)| matches(pattern, glob, &image.name)),
+        .filter(|image| {
+            if include.is_empty() {
+                return !image.artifact;
+            }
+            include.iter().any(|(pattern, glob)| matches(pattern, glob, &image.name))
         })
         .filter(|image| !exclude.iter().any(|glob| glob.is_match(image.name.as_str())))
         .collect())
