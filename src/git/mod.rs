@@ -11,6 +11,7 @@ mod merged;
 mod remote;
 mod repository;
 mod scan;
+mod snapshot;
 mod staged;
 mod stream;
 mod submodule;
@@ -27,6 +28,7 @@ pub use layout::{Base, DirectoryLookup, DirectoryMeta, Layout, LayoutOptions, OW
 pub use merged::{Owner, Placement};
 pub use remote::{Fetched, IsCancelled, RemoteReference, Remotes};
 pub use repository::{Head, Repository};
+pub use snapshot::Snapshot;
 pub use stream::{OutEntry, OutKind, OutSink, stream};
 pub use tree::{FileMode, ListEntry, TreeEntry, is_lfs_pointer};
 pub use worktree::{Scope, Uncommitted};

@@ -199,7 +199,7 @@ impl Repository {
         Ok((changes, incomplete))
     }
 
-    fn trust(&self) -> Trust {
+    pub(super) fn trust(&self) -> Trust {
         let handle = self.handle();
         let config = handle.config().and_then(|mut config| config.snapshot());
         let flag = |key| config.as_ref().ok().and_then(|config| config.get_bool(key).ok()).unwrap_or(true);
