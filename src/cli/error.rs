@@ -163,7 +163,7 @@ impl From<ops::Error> for CommandError {
             }
             E::Storage(ref storage) => Self::from_storage(&error, storage),
             E::Builder(ref builder) => Self::from_builder(&error, builder),
-            E::NoDev | E::Vanished { .. } => Self::new(ExitCode::Backend, &error),
+            E::Vanished { .. } => Self::new(ExitCode::Backend, &error),
         }
     }
 }

@@ -11,8 +11,7 @@ use crate::storage::Lock;
 /// The cache directories of one step, held as their sharing says until this is dropped.
 pub(super) struct CacheHold {
     mounts: Vec<(String, std::path::PathBuf)>,
-    /// Held, not read.
-    #[expect(dead_code, reason = "a lock is freed when it is dropped")]
+    /// Held until they are dropped.
     locks: Vec<Lock>,
 }
 

@@ -74,9 +74,6 @@ pub enum Error {
     /// The builder can't be used.
     #[error("cannot start the builder")]
     Builder(#[source] BuilderError),
-    /// Dev
-    #[error("--dev")]
-    NoDev,
     /// Running the plan.
     #[error(transparent)]
     Execute(#[from] execute::Error),

@@ -85,9 +85,12 @@ impl ProjectFiles {
     pub fn open(options: &ProjectOptions, store: &Path) -> Result<Self, Error> {
         let repository = Repository::discover(&options.directory)?;
         let head = repository.head()?;
-        let tree = match options.mode {
-            Mode::Dev => return Err(Error::NoDev),
-            Mode::Strict | Mode::Loose => head.tree.clone(),
+        let (repository, tree) = match options.mode {
+            Mode::Dev => {
+                let snapshot = repository.snapshot(&head, &store.join("git/dev"), threads())?;
+                (snapshot.repository, snapshot.tree)
+            }
+            Mode::Strict | Mode::Loose => (repository, head.tree.clone()),
         };
         let gate = Gate::open(
             repository.clone(),
@@ -227,8 +230,7 @@ impl OpenProject {
         if scopes.is_empty() {
             return;
         }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        match self.repository.uncommitted(&self.head, &scopes, NAMES, threads) {
+        match self.repository.uncommitted(&self.head, &scopes, NAMES, threads()) {
             Ok(uncommitted) if uncommitted.is_clean() => {}
             Ok(uncommitted) => events.send(Event::Warning { message: describe(&uncommitted) }),
             Err(error) => {
@@ -264,6 +266,10 @@ impl OpenProject {
         });
         Ok(mapped)
     }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn is_within(path: &[u8], directory: &[u8]) -> bool {
