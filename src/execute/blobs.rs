@@ -9,13 +9,10 @@ use stages::{BlobId, ContentId};
 use super::worker::Worker;
 use super::{Engine, Error, SOURCE_DATE_EPOCH, git_content};
 use crate::git::{self, OutKind};
-use crate::layer::{self, Compression, Decompressor, HashingReader, Metadata, Mtime, TarWriter, UnpackOptions};
+use crate::layer::{self, Compression, HashingReader, Metadata, Mtime, TarWriter, UnpackOptions};
 use crate::registry::Reference;
 use crate::report::Event;
 use crate::storage::{BlobStore, GitRecipe, LayerSource, StoredBlob, SymlinkRecipe};
-
-/// No layer unpacks to more than this.
-const MAX_LAYER_BYTES: u64 = 256 << 30;
 
 /// How many blobs are fetched at once.
 const DOWNLOADS: usize = 4;
@@ -106,14 +103,15 @@ pub(super) fn unpack(
         fetch(worker.engine, &store, blob, *size, origin.as_deref())?;
     }
     let file = store.open(blob)?.ok_or(Error::LayerGone { blob: *blob })?;
-    let tar = Decompressor::new(std::io::BufReader::with_capacity(1 << 18, file), MAX_LAYER_BYTES)?;
-    let mut tar = HashingReader::new(tar);
     let options = UnpackOptions { ownership: worker.engine.settings.ownership, limits: layer::Limits::default() };
-    let stats = layer::unpack(&mut tar, into, lowers, &options)?;
-    std::io::copy(&mut tar, &mut std::io::sink())?;
-    let (_, found, _) = tar.finish();
-    if found != *diff_id {
-        return Err(Error::WrongDiffId { blob: *blob, expected: *diff_id, found });
+    let (found, stats) = layer::unpack_blob(std::io::BufReader::with_capacity(1 << 18, file), into, lowers, &options)?;
+    if found.blob != *blob {
+        // Damaged on disk: the next run fetches it again.
+        worker.engine.home.discard(&store.path(blob))?;
+        return Err(crate::storage::Error::WrongDigest { expected: *blob, found: found.blob }.into());
+    }
+    if found.diff_id != *diff_id {
+        return Err(Error::WrongDiffId { blob: *blob, expected: *diff_id, found: found.diff_id });
     }
     for device in stats.skipped.devices.iter().take(3) {
         let message =

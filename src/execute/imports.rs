@@ -59,7 +59,7 @@ fn import(
     }
     let temp = worker.engine.home.temp()?;
     let directory = temp.path().join("import");
-    make_layer_directory(&directory, None)?;
+    make_layer_directory(&directory, &[], worker.engine.settings.ownership)?;
     let spec = ImportSpec {
         add: Path::new(&import.add),
         to: Path::new(&import.to),

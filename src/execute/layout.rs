@@ -4,7 +4,7 @@
 //! metadata that it has below, and a parent that is a symbolic link below is followed (inside the image). So a layout is kept
 //! by layer and stack. A git tree is laid out as a delta over the nearest one of its family, up to a bounded depth.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -97,23 +97,30 @@ impl Worker<'_, '_> {
         let mut top_first = lowers.to_vec();
         top_first.reverse();
         let lowers = MergedTree::new(top_first.clone(), self.engine.settings.ownership)?;
-        let top = top_first.first().map(PathBuf::as_path);
         let (directories, family) = match &record.source {
-            LayerSource::Blob { .. } => (
-                vec![self.make_layout(top, |worker, into| blobs::unpack(worker, &record.source, into, &top_first))?],
-                None,
-            ),
+            LayerSource::Blob { .. } => {
+                (
+                    vec![self.make_layout(&top_first, |worker, into| {
+                        blobs::unpack(worker, &record.source, into, &top_first)
+                    })?],
+                    None,
+                )
+            }
             LayerSource::Directory { directory, place } => {
                 let source = self.engine.home.snapshot(directory);
                 let place = place.as_deref().unwrap_or("/");
-                (vec![self.make_layout(top, |worker, into| worker.settle(&source, place, into, &top_first))?], None)
+                (
+                    vec![self.make_layout(&top_first, |worker, into| worker.settle(&source, place, into, &top_first))?],
+                    None,
+                )
             }
-            LayerSource::Symlinks { links } => {
-                (vec![self.make_layout(top, |worker, into| worker.make_symlinks(links, into, &top_first))?], None)
-            }
+            LayerSource::Symlinks { links } => (
+                vec![self.make_layout(&top_first, |worker, into| worker.make_symlinks(links, into, &top_first))?],
+                None,
+            ),
             LayerSource::Git { mappings } => {
                 let family = git_content::family(mappings, below);
-                (self.lay_out_git(mappings, &family, &lowers, top)?, Some(family))
+                (self.lay_out_git(mappings, &family, &lowers, &top_first)?, Some(family))
             }
         };
         let snapshot = SnapshotRecord {
@@ -139,12 +146,12 @@ impl Worker<'_, '_> {
     /// Fills a new layer directory and moves it in; returns its name.
     fn make_layout(
         &mut self,
-        below: Option<&Path>,
+        lowers: &[PathBuf],
         fill: impl FnOnce(&mut Self, &Path) -> Result<(), Error>,
     ) -> Result<String, Error> {
         let temp = self.engine.home.temp()?;
         let directory = temp.path().join("layer");
-        make_layer_directory(&directory, below)?;
+        make_layer_directory(&directory, lowers, self.engine.settings.ownership)?;
         fill(self, &directory)?;
         Ok(self.engine.home.keep_snapshot(&directory)?)
     }
@@ -172,7 +179,7 @@ impl Worker<'_, '_> {
         recipes: &[GitRecipe],
         family: &ContentId,
         lowers: &MergedTree,
-        top: Option<&Path>,
+        top_first: &[PathBuf],
     ) -> Result<Vec<String>, Error> {
         let placements = self.placements(recipes, lowers)?;
         for relative in self.index.relatives(family, RELATIVES)? {
@@ -183,14 +190,14 @@ impl Worker<'_, '_> {
             let there = relative.directories.iter().all(|name| self.engine.home.snapshot(name).is_dir());
             let old = self.placements(mappings, lowers);
             let (true, Ok(old)) = (there, old) else { continue };
-            match self.git_layout(recipes, &placements, Some(&old), lowers, top) {
+            match self.git_layout(recipes, &placements, Some(&old), lowers, top_first) {
                 Ok(delta) => return Ok(relative.directories.iter().cloned().chain([delta]).collect()),
                 // The older objects may be gone from the repository, or the change can't be shown as a delta.
                 Err(Error::Git(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(vec![self.git_layout(recipes, &placements, None, lowers, top)?])
+        Ok(vec![self.git_layout(recipes, &placements, None, lowers, top_first)?])
     }
 
     fn placements(&self, recipes: &[GitRecipe], lowers: &MergedTree) -> Result<Vec<Placement>, Error> {
@@ -210,7 +217,7 @@ impl Worker<'_, '_> {
         placements: &[Placement],
         old: Option<&[Placement]>,
         lowers: &MergedTree,
-        top: Option<&Path>,
+        top_first: &[PathBuf],
     ) -> Result<String, Error> {
         let owned: Vec<&Path> = recipes
             .iter()
@@ -237,7 +244,7 @@ impl Worker<'_, '_> {
             directories: &directories,
         };
         let base = old.map(|placements| git::Base { placements, exists_below: &exists_below });
-        self.make_layout(top, |_, into| {
+        self.make_layout(top_first, |_, into| {
             git::lay_out(placements, into, base, options)?;
             Ok(())
         })
@@ -265,23 +272,11 @@ fn resolved_parent(lowers: &MergedTree, path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// A new layer directory, whatever the umask is. Its own metadata is that of the root of the stack, of which it becomes
-/// the top: the layer below says what that is.
-pub(super) fn make_layer_directory(path: &Path, below: Option<&Path>) -> Result<(), Error> {
+/// A new layer directory on `lowers` (top first), whatever the umask is: its own metadata is that of the root it becomes the
+/// top of.
+pub(super) fn make_layer_directory(path: &Path, lowers: &[PathBuf], ownership: Ownership) -> Result<(), Error> {
     fs::create_dir(path)?;
-    let mode = match below {
-        Some(below) => {
-            let metadata = fs::metadata(below)?;
-            std::os::unix::fs::chown(path, Some(metadata.uid()), Some(metadata.gid()))?;
-            let mut owner = [0; 64];
-            if let Ok(length) = rustix::fs::getxattr(below, layer::OWNER_XATTR, &mut owner) {
-                rustix::fs::setxattr(path, layer::OWNER_XATTR, &owner[..length], rustix::fs::XattrFlags::empty())
-                    .map_err(std::io::Error::from)?;
-            }
-            metadata.mode() & 0o7777
-        }
-        None => 0o755,
-    };
-    fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+    layer::LayerWriter::new(path, lowers, ownership)?.finish()?;
     Ok(())
 }

@@ -78,7 +78,7 @@ pub(super) fn run(
     lowers.reverse();
     let temp = worker.engine.home.temp()?;
     let (upper, scratch) = (temp.path().join("upper"), temp.path().join("scratch"));
-    make_layer_directory(&upper, lowers.first().map(PathBuf::as_path))?;
+    make_layer_directory(&upper, &lowers, worker.engine.settings.ownership)?;
     fs::create_dir(&scratch)?;
     // The file system's own clock says when the step started: its times are compared with this.
     let start = fs::metadata(&upper)?.mtime();

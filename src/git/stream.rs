@@ -51,7 +51,7 @@ pub enum OutKind<'a> {
 /// Takes one entry after the other.
 pub type OutSink<'a> = &'a mut dyn FnMut(OutEntry<'_>) -> std::io::Result<()>;
 
-/// Hands over every entry that the placements make, sorted by the bytes of its path, which puts directories before what
+/// Hands over every entry that the placements make, in the order of layer archives: a directory before what
 /// they hold. The root itself is no entry. With a base, only what differs from it, as [`super::lay_out`] does.
 pub fn stream(
     placements: &[Placement],
@@ -122,27 +122,16 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn directory(&mut self, directory: Directory) -> Result<(), Stop> {
-        // A directory's entry sorts by its name, what it holds by its name and a slash.
-        let mut steps = Vec::with_capacity(directory.children.len());
         for (name, node) in directory.children {
-            if node.is_directory() {
-                let mut inner = name.clone();
-                inner.push(b'/');
-                steps.push((name, Step::Enter(node.directory_owner())));
-                steps.push((inner, Step::Descend(node)));
-            } else {
-                steps.push((name, Step::Emit(node)));
-            }
-        }
-        steps.sort_by(|(one, _), (other, _)| one.cmp(other));
-        for (name, step) in steps {
             let length = self.path.len();
-            push_segment(&mut self.path, name.strip_suffix(b"/").unwrap_or(&name));
-            match step {
-                Step::Enter(owner) => self.enter(owner)?,
-                Step::Descend(node) => self.directory(expand(node)?.unwrap_or_default())?,
-                Step::Emit(Node::Leaf(leaf)) => self.leaf(&leaf)?,
-                Step::Emit(_) => self.push(Payload::Whiteout, 0, (0, 0))?,
+            push_segment(&mut self.path, &name);
+            match node {
+                Node::Leaf(leaf) => self.leaf(&leaf)?,
+                Node::Whiteout => self.push(Payload::Whiteout, 0, (0, 0))?,
+                node => {
+                    self.enter(node.directory_owner())?;
+                    self.directory(expand(node)?.unwrap_or_default())?;
+                }
             }
             self.path.truncate(length);
         }
@@ -182,12 +171,6 @@ impl Reader<'_> {
         self.bytes = 0;
         self.sender.send(std::mem::take(&mut self.batch)).map_err(|_| Stop::Disconnected)
     }
-}
-
-enum Step {
-    Enter(Option<Owner>),
-    Descend(Node),
-    Emit(Node),
 }
 
 fn consume(receiver: Receiver<Vec<Item>>, sink: OutSink<'_>) -> Result<(), GitError> {

@@ -331,8 +331,9 @@ fn streamed(placements: &[Placement], base: Option<Base<'_>>) -> BTreeMap<String
     let mut found = expected(&[("", "dir 755")]);
     let mut last = Vec::new();
     stream(placements, base, &no_directories, &mut |entry| {
-        assert!(entry.path > last.as_slice(), "sorted");
-        last = entry.path.to_vec();
+        let parts: Vec<Vec<u8>> = entry.path.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
+        assert!(parts > last, "sorted part by part");
+        last = parts;
         let mode = entry.mode;
         let shown = match entry.kind {
             OutKind::Directory => format!("dir {mode:o}"),
