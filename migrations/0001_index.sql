@@ -17,6 +17,7 @@ CREATE TABLE stages (
     inputs TEXT NOT NULL,
     content_key BLOB NOT NULL,
     content_id BLOB NOT NULL,
+    lineage BLOB NOT NULL,
     config BLOB NOT NULL REFERENCES configs(content_id),
     duration_ms INTEGER NOT NULL,
     created INTEGER NOT NULL,
@@ -59,7 +60,6 @@ CREATE TABLE snapshots (
     family BLOB,
     recipe TEXT NOT NULL,
     directories TEXT NOT NULL,
-    depth INTEGER NOT NULL,
     boot TEXT NOT NULL,
     last_used INTEGER NOT NULL,
     PRIMARY KEY (layer, below)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use stages::Platform;
 
 use super::{CommandError, Context};
@@ -31,11 +32,11 @@ pub(super) struct ProjectArguments {
     platform: Vec<Platform>,
 
     /// Read files that are not committed and variables that are not allowed, with a warning for each
-    #[arg(long, env = "STAGER_LOOSE_GITERMINISM", conflicts_with = "dev")]
+    #[arg(long, env = "STAGER_LOOSE_GITERMINISM", conflicts_with = "dev", value_parser = BoolishValueParser::new())]
     loose_giterminism: bool,
 
     /// Build the working tree as it is, instead of the commit
-    #[arg(long, env = "STAGER_DEV")]
+    #[arg(long, env = "STAGER_DEV", value_parser = BoolishValueParser::new())]
     dev: bool,
 
     /// Registries to reach without TLS, or with a certificate that nobody vouches for

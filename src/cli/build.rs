@@ -24,8 +24,8 @@ pub(super) struct Arguments {
     progress: ProgressArguments,
 
     /// Write the images to: oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:REF, rootfs:FILE.tar or
-    /// registry:REF; `%image%` in it stands for the image's name
-    #[arg(long, value_name = "DEST", env = "STAGER_OUTPUT", value_delimiter = ' ')]
+    /// registry:REF; `%image%` and `%platform%` in it stand for the image's name and platform
+    #[arg(long, value_name = "DEST", env = "STAGER_OUTPUT")]
     output: Vec<String>,
 
     /// How new layers are compressed when they leave this machine

@@ -30,7 +30,7 @@ pub(super) struct ListArguments {
     project: ProjectArguments,
 
     /// Leave artifacts out
-    #[arg(long, env = "STAGER_IMAGES_ONLY")]
+    #[arg(long, env = "STAGER_IMAGES_ONLY", value_parser = clap::builder::BoolishValueParser::new())]
     images_only: bool,
 }
 

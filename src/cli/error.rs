@@ -6,6 +6,7 @@ use std::fmt::Write;
 use crate::builder::BuilderError;
 use crate::builder::native::EnterError;
 use crate::config::ConfigError;
+use crate::git::GitError;
 use crate::plan::PlanError;
 use crate::source::{Diagnostic, SourceFile};
 use crate::{execute, giterminism, ops, registry, storage, ui};
@@ -127,9 +128,15 @@ impl CommandError {
         for hint in &self.hints {
             let _infallible = writeln!(text, "hint: {hint}");
         }
-        ui::print_message(text.trim_end());
+        ui::print_message(without_passwords(&text).trim_end());
         self.code as u8
     }
+}
+
+/// The text with user information of addresses masked: a config that holds a password is shown without it.
+fn without_passwords(text: &str) -> String {
+    let pattern = regex::Regex::new(r"://[^/\s@]*@").expect("the pattern is well-formed");
+    pattern.replace_all(text, "://***@").into_owned()
 }
 
 impl From<EnterError> for CommandError {
@@ -160,6 +167,9 @@ impl From<ops::Error> for CommandError {
             }
             E::OutputForOne { .. } => {
                 Self::new(ExitCode::Usage, &error).hint("put `%image%` in the output, or name one image")
+            }
+            E::OutputForOnePlatform { .. } => {
+                Self::new(ExitCode::Usage, &error).hint("put `%platform%` in the output, or build one by `--platform`")
             }
             E::Storage(ref storage) => Self::from_storage(&error, storage),
             E::Builder(ref builder) => Self::from_builder(&error, builder),
@@ -196,7 +206,8 @@ impl CommandError {
             PlanError::BaseFile { source: giterminism::Error::Refused(refusal), .. } => {
                 Self::new(ExitCode::Giterminism, error).hint(format!("commit it, or allow it in {}", refusal.allow))
             }
-            PlanError::Latest { .. } => Self::new(ExitCode::Backend, error),
+            PlanError::Latest { source, .. } => Self::from_registry(error, source),
+            PlanError::Git(GitError::Fetch { .. } | GitError::Busy { .. }) => Self::new(ExitCode::Backend, error),
             PlanError::NothingThere { .. } => {
                 Self::new(ExitCode::Usage, error).hint("is it committed? paths are relative to the project directory")
             }

@@ -171,11 +171,11 @@ fn media_type(compression: Compression) -> &'static str {
     }
 }
 
-fn write_tar(engine: &Engine<'_>, source: &LayerSource, out: &mut dyn Write) -> Result<(), Error> {
+pub(super) fn write_tar(engine: &Engine<'_>, source: &LayerSource, out: &mut dyn Write) -> Result<(), Error> {
     match source {
         LayerSource::Directory { directory, place } => {
             let options = layer::PackOptions { ownership: engine.settings.ownership, clamp: None };
-            let omitted = place.as_deref().map(above).unwrap_or_default();
+            let omitted = place.as_deref().map(implied).unwrap_or_default();
             layer::pack_without(&engine.home.snapshot(directory), &omitted, out, &options)?;
             Ok(())
         }
@@ -185,9 +185,16 @@ fn write_tar(engine: &Engine<'_>, source: &LayerSource, out: &mut dyn Write) -> 
     }
 }
 
-/// The directories above a place, the root among them.
-fn above(place: &str) -> Vec<PathBuf> {
-    Path::new(place.trim_matches('/')).ancestors().skip(1).map(Path::to_path_buf).collect()
+/// Directories that distributions make links of: what is placed in `/lib` must not turn the link to `usr/lib` into a directory.
+/// They are never written as entries of their own, so that whoever unpacks the layer follows the link if there is one.
+const LINKED: &[&str] =
+    &["bin", "sbin", "lib", "lib32", "lib64", "libx32", "var/run", "var/lock", "var/tmp", "var/mail"];
+
+/// The directories of an import that its layer does not bring: those above its place, the root among them, and [`LINKED`]
+/// ones.
+fn implied(place: &str) -> Vec<PathBuf> {
+    let above = Path::new(place.trim_matches('/')).ancestors().skip(1).map(Path::to_path_buf);
+    above.chain([PathBuf::new()]).chain(LINKED.iter().map(PathBuf::from)).collect()
 }
 
 /// Git content straight from its objects. Directories are written only for mappings that name an owner: others keep what the
@@ -205,7 +212,8 @@ fn write_git(engine: &Engine<'_>, recipes: &[GitRecipe], out: &mut dyn Write) ->
         let written = match entry.kind {
             OutKind::Directory => {
                 let absolute = Path::new("/").join(path);
-                if owned.iter().any(|to| absolute.starts_with(to)) { tar.directory(path, &metadata) } else { Ok(()) }
+                let brought = owned.iter().any(|to| absolute.starts_with(to)) && !is_linked(path);
+                if brought { tar.directory(path, &metadata) } else { Ok(()) }
             }
             OutKind::File { size, content } => tar.file(path, &metadata, size, content),
             OutKind::Symlink { target } => tar.symlink(path, Path::new(os(target)), &metadata),
@@ -222,6 +230,11 @@ fn write_git(engine: &Engine<'_>, recipes: &[GitRecipe], out: &mut dyn Write) ->
     streamed?;
     tar.finish()?;
     Ok(())
+}
+
+/// Whether a path is one of the directories that are never brought.
+pub(super) fn is_linked(path: &Path) -> bool {
+    LINKED.iter().any(|linked| path == Path::new(linked))
 }
 
 fn os(bytes: &[u8]) -> &std::ffi::OsStr {

@@ -36,6 +36,9 @@ impl CacheHold {
         let project = engine.settings.project.as_str();
         let directory = match sharing {
             Sharing::Shared => engine.home.cache(project, key),
+            Sharing::Locked if self.mounts.iter().any(|(_, held)| *held == engine.home.cache(project, key)) => {
+                engine.home.cache(project, key)
+            }
             Sharing::Locked => {
                 let directory = engine.home.cache(project, key);
                 let what = format!("cache `{key}` for stage `{}` of image `{}`", id.stage, id.image);

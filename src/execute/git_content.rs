@@ -10,7 +10,7 @@ use stages::{Checksum, ContentId};
 
 use super::worker::{Content, Task, Worker};
 use super::{Engine, Error, users};
-use crate::git::Placement;
+use crate::git::{Placement, Remotes, Repository};
 use crate::storage::{GitRecipe, LayerSource};
 
 /// Makes the git stage: a recipe, no file.
@@ -121,6 +121,19 @@ pub(super) fn family(recipes: &[GitRecipe], below: &ContentId) -> ContentId {
         encoder.integer(i64::from(group));
     }
     encoder.finish().into()
+}
+
+/// Whether the objects that a recipe names are at hand.
+pub(super) fn has_objects(engine: &Engine<'_>, recipe: &GitRecipe) -> bool {
+    has_tree(engine.repository, engine.remotes, recipe)
+}
+
+/// Whether the tree that a recipe names is in its repository.
+pub(super) fn has_tree(repository: &Repository, remotes: &Remotes, recipe: &GitRecipe) -> bool {
+    match &recipe.url {
+        None => repository.has_object(&recipe.tree),
+        Some(url) => remotes.open(url).is_ok_and(|repository| repository.has_object(&recipe.tree)),
+    }
 }
 
 /// A recipe with its repository opened.

@@ -1,9 +1,13 @@
 //! Layers as directories for overlayfs, made when a step runs on them or somebody reads their files.
 //!
-//! A layer is laid out *on what lies below it*: an entry's parent directory that the layer does not bring itself takes the
-//! metadata that it has below, and a parent that is a symbolic link below is followed (inside the image). So a layout is kept
-//! by layer and stack. A git tree is laid out as a delta over the nearest one of its family, up to a bounded depth.
+//! A layer is laid out *on what lies below it*, as whoever unpacks its tar does: a parent directory that the layer does not
+//! bring takes the metadata that it has below, and a parent that is a link below is followed (inside the image). So a layout is
+//! kept by layer and stack, and is made by unpacking the layer's own tar, which steps, exports and other tools then agree on.
+//!
+//! Git content goes a shorter way where nothing below can be in its way ([`Worker::is_plain_ground`]): straight from objects to
+//! files, and as a delta over the nearest layout of its family, up to a bounded depth.
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,10 +17,10 @@ use stages::ContentId;
 
 use super::worker::Worker;
 use super::{Error, SOURCE_DATE_EPOCH, blobs, git_content};
-use crate::git::{self, DirectoryMeta, LayoutOptions, Placement};
-use crate::layer::{self, FileKind, ImportOptions, ImportSpec, MergedTree, Ownership, UnpackOptions};
+use crate::git::{self, DirectoryMeta, GitError, LayoutOptions, Placement};
+use crate::layer::{self, FileKind, MergedTree, Ownership, UnpackOptions};
 use crate::report::Event;
-use crate::storage::{GitRecipe, Home, Index, LayerSource, Lock, SnapshotRecord, SymlinkRecipe, base_chain};
+use crate::storage::{GitRecipe, Home, Index, LayerSource, Lock, SnapshotRecord, base_chain};
 
 /// A git layout is a stack of at most so many directories; then a whole one is made again.
 const MAX_DELTAS: usize = 12;
@@ -106,18 +110,9 @@ impl Worker<'_, '_> {
                     None,
                 )
             }
-            LayerSource::Directory { directory, place } => {
-                let source = self.engine.home.snapshot(directory);
-                let place = place.as_deref().unwrap_or("/");
-                (
-                    vec![self.make_layout(&top_first, |worker, into| worker.settle(&source, place, into, &top_first))?],
-                    None,
-                )
+            LayerSource::Directory { .. } | LayerSource::Symlinks { .. } => {
+                (vec![self.unpack_own(&record.source, &top_first)?], None)
             }
-            LayerSource::Symlinks { links } => (
-                vec![self.make_layout(&top_first, |worker, into| worker.make_symlinks(links, into, &top_first))?],
-                None,
-            ),
             LayerSource::Git { mappings } => {
                 let family = git_content::family(mappings, below);
                 (self.lay_out_git(mappings, &family, &lowers, &top_first)?, Some(family))
@@ -156,22 +151,22 @@ impl Worker<'_, '_> {
         Ok(self.engine.home.keep_snapshot(&directory)?)
     }
 
-    /// An import on what lies below: its place is found again, as parents may be links there.
-    fn settle(&mut self, source: &Path, place: &str, into: &Path, lowers: &[PathBuf]) -> Result<(), Error> {
-        let ownership = self.engine.settings.ownership;
-        let tree = MergedTree::new(vec![source.to_owned()], ownership)?;
-        let place = Path::new(place);
-        let spec = ImportSpec { add: place, to: place, filter: &|_| true, uid: None, gid: None };
-        layer::import_tree(&tree, &spec, lowers, into, &ImportOptions { ownership, share: true })?;
-        Ok(())
-    }
-
-    fn make_symlinks(&mut self, links: &[SymlinkRecipe], into: &Path, lowers: &[PathBuf]) -> Result<(), Error> {
-        let mut tar = Vec::new();
-        blobs::write_symlinks(links, &mut tar)?;
-        let options = UnpackOptions { ownership: self.engine.settings.ownership, limits: layer::Limits::default() };
-        layer::unpack(&mut tar.as_slice(), into, lowers, &options)?;
-        Ok(())
+    /// Lays a layer out by unpacking its own tar.
+    fn unpack_own(&mut self, source: &LayerSource, top_first: &[PathBuf]) -> Result<String, Error> {
+        let options =
+            UnpackOptions { ownership: self.engine.settings.ownership, limits: layer::Limits::default() };
+        let engine = self.engine;
+        self.make_layout(top_first, |_, into| {
+            let (reader, mut writer) = std::io::pipe()?;
+            std::thread::scope(|scope| {
+                let packed = scope.spawn(move || blobs::write_tar(engine, source, &mut writer));
+                let unpacked = layer::unpack(reader, into, top_first, &options);
+                // A writer whose reader gave up fails too; the reader's reason is the one that counts.
+                let packed = packed.join().unwrap_or(Err(Error::WorkerDied));
+                unpacked?;
+                packed
+            })
+        })
     }
 
     fn lay_out_git(
@@ -181,34 +176,67 @@ impl Worker<'_, '_> {
         lowers: &MergedTree,
         top_first: &[PathBuf],
     ) -> Result<Vec<String>, Error> {
-        let placements = self.placements(recipes, lowers)?;
+        let placements = self.placements(recipes)?;
+        if !Self::is_plain_ground(recipes, &placements, lowers)? {
+            return Ok(vec![self.unpack_own(&LayerSource::Git { mappings: recipes.to_vec() }, top_first)?]);
+        }
         for relative in self.index.relatives(family, RELATIVES)? {
             if relative.directories.len() >= MAX_DELTAS {
                 continue;
             }
             let LayerSource::Git { mappings } = &relative.source else { continue };
             let there = relative.directories.iter().all(|name| self.engine.home.snapshot(name).is_dir());
-            let old = self.placements(mappings, lowers);
+            let old = self.placements(mappings);
             let (true, Ok(old)) = (there, old) else { continue };
+            if !Self::is_plain_ground(mappings, &old, lowers).unwrap_or(false) {
+                continue;
+            }
             match self.git_layout(recipes, &placements, Some(&old), lowers, top_first) {
                 Ok(delta) => return Ok(relative.directories.iter().cloned().chain([delta]).collect()),
                 // The older objects may be gone from the repository, or the change can't be shown as a delta.
-                Err(Error::Git(_)) => {}
+                Err(Error::Git(GitError::NotADelta { .. } | GitError::Object { .. } | GitError::NotFound { .. })) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(vec![self.git_layout(recipes, &placements, None, lowers, top_first)?])
     }
 
-    fn placements(&self, recipes: &[GitRecipe], lowers: &MergedTree) -> Result<Vec<Placement>, Error> {
-        recipes
-            .iter()
-            .map(|recipe| {
-                let mut placement = git_content::placement(self.engine, recipe)?;
-                placement.to = resolved_parent(lowers, &placement.to)?;
-                Ok(placement)
-            })
-            .collect()
+    fn placements(&self, recipes: &[GitRecipe]) -> Result<Vec<Placement>, Error> {
+        recipes.iter().map(|recipe| git_content::placement(self.engine, recipe)).collect()
+    }
+
+    /// Whether nothing below is in the way of git content: every directory it places, and every one above, is a directory
+    /// below or nothing at all, and none that it gives an owner is there already.
+    fn is_plain_ground(
+        recipes: &[GitRecipe],
+        placements: &[Placement],
+        lowers: &MergedTree,
+    ) -> Result<bool, Error> {
+        for (recipe, placement) in recipes.iter().zip(placements) {
+            let Some(parent) = placement.to.parent() else { return Ok(false) };
+            if !is_directory_or_nothing(lowers, parent)? {
+                return Ok(false);
+            }
+            match lowers.lookup(&placement.to)?.map(|entry| entry.kind) {
+                None => continue,
+                Some(FileKind::Directory) if recipe.owner.is_none() => {}
+                Some(_) => return Ok(false),
+            }
+            let mut seen = std::collections::BTreeSet::new();
+            for entry in placement.repository.list(&placement.tree, &placement.add, &placement.filter)? {
+                let path = Path::new(std::ffi::OsStr::from_bytes(&entry.path));
+                for directory in path.ancestors().skip(1).filter(|directory| !directory.as_os_str().is_empty()) {
+                    if !seen.insert(directory.to_owned()) {
+                        break;
+                    }
+                    let below = lowers.lookup(placement.to.join(directory))?;
+                    if below.is_some_and(|entry| entry.kind != FileKind::Directory) {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn git_layout(
@@ -251,25 +279,18 @@ impl Worker<'_, '_> {
     }
 }
 
-/// The path with the links in its parents followed inside the image.
-fn resolved_parent(lowers: &MergedTree, path: &Path) -> Result<PathBuf, Error> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(path.to_owned()) };
-    let entry = lowers.lookup(path)?;
-    if entry.is_some_and(|entry| matches!(entry.kind, FileKind::Symlink { .. }))
-        && let Some((resolved, _)) = lowers.resolve(path)?
-    {
-        return Ok(resolved);
-    }
-    let mut missing = vec![name.to_owned()];
-    let mut parent = parent;
-    loop {
-        if let Some((resolved, _)) = lowers.resolve(parent)? {
-            return Ok(missing.iter().rev().fold(resolved, |path, name| path.join(name)));
+/// Whether a path and all above it are directories, as far as they exist.
+fn is_directory_or_nothing(tree: &MergedTree, path: &Path) -> Result<bool, Error> {
+    let mut above: Vec<&Path> = path.ancestors().collect();
+    above.reverse();
+    for directory in above {
+        match tree.lookup(directory)?.map(|entry| entry.kind) {
+            None => return Ok(true),
+            Some(FileKind::Directory) => {}
+            Some(_) => return Ok(false),
         }
-        let (Some(above), Some(name)) = (parent.parent(), parent.file_name()) else { return Ok(path.to_owned()) };
-        missing.push(name.to_owned());
-        parent = above;
     }
+    Ok(true)
 }
 
 /// A new layer directory on `lowers` (top first), whatever the umask is: its own metadata is that of the root it becomes the

@@ -45,11 +45,21 @@ pub use layout::bind_store;
 pub use need::Need;
 pub use worker::Made;
 
-use crate::storage::{Home, Index};
+use crate::git::{Remotes, Repository};
+use crate::storage::{GitRecipe, Home, Index};
 
-/// Looks for the stages of these images, from the end; nothing is made.
-pub fn look<'a>(plan: &'a Plan, images: &[&'a PlannedImage], home: &Home, index: &Index) -> Result<Need<'a>, Error> {
-    need::look(plan, images, |digest| worker::usable_stage(home, index, digest))
+/// Looks for the stages of these images, from the end; nothing is made, and nothing in the store is changed.
+pub fn look<'a>(
+    plan: &'a Plan,
+    images: &[&'a PlannedImage],
+    home: &Home,
+    index: &Index,
+    repository: &Repository,
+    remotes: &Remotes,
+) -> Result<Need<'a>, Error> {
+    let objects = |recipe: &GitRecipe| git_content::has_tree(repository, remotes, recipe);
+    let store = worker::Store { home, objects: &objects };
+    index.reading(|| need::look(plan, images, |digest| worker::peek_stage(&store, index, digest)))
 }
 
 /// Makes what is missing. Returns the stages that were made, and what stopped the run when they are not all.

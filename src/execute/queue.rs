@@ -4,6 +4,7 @@
 //! but the two channels.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use stages::StageDigest;
@@ -11,6 +12,7 @@ use stages::StageDigest;
 use super::need::{Need, Node};
 use super::worker::{Made, Worker};
 use super::{Engine, Error};
+use crate::report::{Event, StageId};
 use crate::storage::StageRecord;
 
 /// The records of the stages that a stage needs.
@@ -36,8 +38,12 @@ pub(super) fn run(engine: &Engine<'_>, need: Need<'_>) -> (BTreeMap<StageDigest,
                     // Held while waiting for a job, which is all that the other idle workers do too.
                     let job = job_receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(Job { node, needs }) = job else { break };
-                    let made = Worker::reopen(&mut worker, engine).and_then(|worker| worker.make(node, &needs));
-                    if done_sender.send((node.stage.digest, made)).is_err() {
+                    let make = AssertUnwindSafe(|| {
+                        Worker::reopen(&mut worker, engine).and_then(|worker| worker.make(node, &needs))
+                    });
+                    // A panic is a defect: it ends the run as any failure does, not by hanging it.
+                    let made = catch_unwind(make).unwrap_or(Err(Error::WorkerDied));
+                    if done_sender.send((node.stage.digest, node, made)).is_err() {
                         break;
                     }
                 }
@@ -91,7 +97,7 @@ impl<'a> Queue<'a> {
         &mut self,
         engine: &Engine<'_>,
         jobs: mpsc::Sender<Job<'a>>,
-        done: &mpsc::Receiver<(StageDigest, Result<Made, Error>)>,
+        done: &mpsc::Receiver<(StageDigest, Node<'a>, Result<Made, Error>)>,
     ) -> Result<(), Error> {
         let mut failure: Option<Error> = None;
         loop {
@@ -112,13 +118,19 @@ impl<'a> Queue<'a> {
             if self.busy == 0 {
                 break;
             }
-            let Ok((digest, result)) = done.recv() else { return Err(Error::WorkerDied) };
+            let Ok((digest, node, result)) = done.recv() else { return Err(Error::WorkerDied) };
             self.idle += 1;
             self.busy -= 1;
             match result {
                 Ok(made) => self.finish(digest, made),
-                // A failure that follows from the first one, or from Ctrl-C, would hide the cause.
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => {
+                    if !matches!(error, Error::Interrupted) {
+                        let id = StageId { image: node.image.name.clone(), stage: node.stage.slot.name().to_owned() };
+                        engine.events.send(Event::StageFailed { id, message: error.to_string() });
+                    }
+                    // A failure that follows from the first one, or from Ctrl-C, would hide the cause.
+                    failure = failure.or(Some(error));
+                }
             }
         }
         match failure {

@@ -1,10 +1,11 @@
 //! One worker: decides whether a stage must be made, and has it made.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use stages::digest::{Encoder, Inputs, Value, content_key};
+use stages::digest::{Encoder, Inputs, Value, content_key, lineage};
 use stages::plan::StageTask;
 use stages::{ContentId, StageDigest};
 
@@ -13,7 +14,9 @@ use super::queue::Records;
 use super::{Engine, Error, base, git_content, imports, packages, post, step};
 use crate::layer;
 use crate::report::{Event, StageId, StageStatus};
-use crate::storage::{Home, Index, LayerRecord, LayerSource, LayerUse, Lock, StageRecord};
+use crate::storage::{
+    BlobStore, GitRecipe, Home, Index, LayerRecord, LayerSource, LayerUse, Lock, StageRecord,
+};
 
 /// A stage that is there now.
 #[derive(Debug, Clone)]
@@ -42,16 +45,6 @@ impl Content {
         Self { layers: record.layers.clone(), config: record.config.clone() }
     }
 
-    /// Names what it holds. History texts are not part of it.
-    fn id(&self) -> ContentId {
-        let mut encoder = Encoder::new("stager state");
-        for layer in &self.layers {
-            encoder.bytes(layer.layer.as_bytes());
-        }
-        encoder.bytes(&self.config);
-        encoder.finish().into()
-    }
-
     pub(super) fn push(&mut self, layer: ContentId, stage: &str) {
         self.layers.push(LayerUse { layer, created_by: format!("stager {stage}") });
     }
@@ -74,6 +67,32 @@ impl Task<'_> {
     /// The record of a needed stage.
     pub(super) fn need(&self, digest: &StageDigest) -> Result<&StageRecord, Error> {
         self.needs.get(digest).map(AsRef::as_ref).ok_or(Error::MissingNeed { stage: self.id.clone(), digest: *digest })
+    }
+
+    /// The cache versions that the stage stands on.
+    fn lineage(&self) -> Result<ContentId, Error> {
+        let parent = match &self.node.stage.parent {
+            None => None,
+            Some(parent) => Some(self.need(parent)?.lineage),
+        };
+        Ok(lineage(parent.as_ref(), &self.node.stage.inputs))
+    }
+
+    /// What a found stage holds, with the history that this stage's own needs give their layers: which image made a layer
+    /// first on some machine is nothing that an image should show.
+    fn with_own_history(&self, found: &StageRecord) -> Content {
+        let known: BTreeMap<ContentId, &String> = self
+            .needs
+            .values()
+            .flat_map(|record| record.layers.iter().map(|used| (used.layer, &used.created_by)))
+            .collect();
+        let mut content = Content::of(found);
+        for used in &mut content.layers {
+            if let Some(created_by) = known.get(&used.layer) {
+                used.created_by.clone_from(created_by);
+            }
+        }
+        content
     }
 
     /// The record of the parent.
@@ -99,14 +118,16 @@ impl<'e, 'a> Worker<'e, 'a> {
         let digest = node.stage.digest;
         let _lock = self.lock(&id, &digest)?;
         let task = Task { node, needs, id: id.clone() };
-        if let Some(record) = usable_stage(self.engine.home, &self.index, &digest)? {
+        let store = Store { home: self.engine.home, objects: &|recipe| git_content::has_objects(self.engine, recipe) };
+        if let Some(record) = usable_stage(&store, &mut self.index, &digest)? {
             return Ok(self.finished(&id, record, StageStatus::Reused, start, None));
         }
-        let key = second_key(&task)?;
+        let lineage = task.lineage()?;
+        let key = second_key(&task, &lineage)?;
         if let Some(found) = self.index.stage_by_content(&key)?
-            && usable(self.engine.home, &self.index, &found)?
+            && usable(&store, &self.index, &found)? == Usable::Yes
         {
-            let record = self.record(&task, key, Content::of(&found), 0);
+            let record = self.record(&task, key, lineage, task.with_own_history(&found), 0);
             self.index.save_stage(&record, self.engine.settings.now)?;
             return Ok(self.finished(&id, record, StageStatus::Relabelled, start, None));
         }
@@ -114,7 +135,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         let below = node.stage.parent.map_or(0, |parent| needs.get(&parent).map_or(0, |record| record.layers.len()));
         let content = self.dispatch(&task)?;
         let size = self.added(&content, below)?;
-        let record = self.record(&task, key, content, start.elapsed().as_millis() as u64);
+        let record = self.record(&task, key, lineage, content, start.elapsed().as_millis() as u64);
         self.index.save_stage(&record, self.engine.settings.now)?;
         Ok(self.finished(&id, record, StageStatus::Built, start, Some(size)))
     }
@@ -140,7 +161,14 @@ impl<'e, 'a> Worker<'e, 'a> {
         }
     }
 
-    fn record(&self, task: &Task<'_>, content_key: ContentId, content: Content, duration_ms: u64) -> StageRecord {
+    fn record(
+        &self,
+        task: &Task<'_>,
+        content_key: ContentId,
+        lineage: ContentId,
+        content: Content,
+        duration_ms: u64,
+    ) -> StageRecord {
         let Node { image, stage } = task.node;
         StageRecord {
             digest: stage.digest,
@@ -152,7 +180,8 @@ impl<'e, 'a> Worker<'e, 'a> {
             parent: stage.parent,
             inputs: stage.inputs.clone(),
             content_key,
-            content_id: content.id(),
+            content_id: StageRecord::content_id_of(&content.layers, &content.config),
+            lineage,
             config: content.config,
             layers: content.layers,
             duration_ms,
@@ -185,14 +214,13 @@ impl<'e, 'a> Worker<'e, 'a> {
     /// Saves a layer that is a recipe.
     pub(super) fn save_recipe(&self, content_id: ContentId, source: LayerSource, size: u64) -> Result<(), Error> {
         let record = LayerRecord { content_id, source, entries: 0, size };
-        self.index.save_layer(&record, self.engine.settings.now)?;
-        Ok(())
+        Ok(self.index.save_recipe(&record, self.engine.settings.now)?)
     }
 
     /// Keeps a finished layer directory; `None` when there is nothing in it. A layer that is there already stays, and the
     /// directory is dropped.
     pub(super) fn keep_layer(
-        &self,
+        &mut self,
         directory: &Path,
         clamp: Option<layer::Clamp>,
         place: Option<&str>,
@@ -208,21 +236,24 @@ impl<'e, 'a> Worker<'e, 'a> {
             return Ok(None);
         }
         let content_id = placed(content_id, place);
-        if let Some((record, _)) = self.index.layer(&content_id)?
-            && layer_is_there(self.engine.home, &record)
-        {
-            self.index.layer_verified(&content_id)?;
+        let known = self.index.layer(&content_id)?;
+        let is_good = match &known {
+            None => false,
+            Some((known, trusted)) => {
+                layer_is_there(self.engine.home, known) && (*trusted || verify(self.engine.home, &self.index, known)?)
+            }
+        };
+        if is_good {
             return Ok(Some(content_id));
         }
-        self.index.forget_layer(&content_id)?;
         let name = self.engine.home.keep_snapshot(directory)?;
-        let source = LayerSource::Directory { directory: name, place: place.map(str::to_owned) };
+        let source = LayerSource::Directory { directory: name.clone(), place: place.map(str::to_owned) };
         let record = LayerRecord { content_id, source, entries: stats.entries, size: stats.bytes };
-        if !self.index.save_layer(&record, self.engine.settings.now)? {
+        if known.is_some() {
+            self.index.replace_layer(&record, self.engine.settings.now)?;
+        } else if !self.index.save_layer(&record, self.engine.settings.now)? {
             // Another worker made the same bytes at the same time.
-            if let LayerSource::Directory { directory, .. } = &record.source {
-                self.engine.home.discard(&self.engine.home.snapshot(directory))?;
-            }
+            self.engine.home.discard(&self.engine.home.snapshot(&name))?;
         }
         Ok(Some(content_id))
     }
@@ -243,15 +274,13 @@ fn placed(content_id: ContentId, place: Option<&str>) -> ContentId {
 }
 
 /// The second key: digests of stages are replaced by what those stages hold.
-fn second_key(task: &Task<'_>) -> Result<ContentId, Error> {
+fn second_key(task: &Task<'_>, lineage: &ContentId) -> Result<ContentId, Error> {
     let stage = task.node.stage;
     let inputs: Inputs =
         stage.inputs.iter().map(|(name, value)| (name.clone(), by_content(value, task.needs))).collect();
-    let parent = match &stage.parent {
-        None => None,
-        Some(parent) => Some(task.need(parent)?.content_id),
-    };
-    Ok(content_key(&task.node.image.platform, stage.kind, &stage.slot, &inputs, parent.as_ref()))
+    let needs =
+        stage.needs().iter().map(|needed| Ok(task.need(needed)?.content_id)).collect::<Result<Vec<_>, Error>>()?;
+    Ok(content_key(&task.node.image.platform, stage.kind, &stage.slot, &inputs, &needs, lineage))
 }
 
 fn by_content(value: &Value, needs: &Records) -> Value {
@@ -266,31 +295,85 @@ fn by_content(value: &Value, needs: &Records) -> Value {
     }
 }
 
-/// The record of a stage, if all its layers are there. One whose layers are not is forgotten: a miss, never a failure.
-pub(super) fn usable_stage(home: &Home, index: &Index, digest: &StageDigest) -> Result<Option<StageRecord>, Error> {
+/// Where the objects of layers are looked for.
+pub(super) struct Store<'s> {
+    pub(super) home: &'s Home,
+    /// Whether the git objects of a recipe are at hand.
+    pub(super) objects: &'s dyn Fn(&GitRecipe) -> bool,
+}
+
+/// Whether a stage can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Usable {
+    Yes,
+    /// Not until a stage below is made again, which brings the objects that are missing.
+    NotNow,
+    /// Its layers are gone.
+    Never,
+}
+
+/// The record of a stage, if all its layers are there. One whose layers are gone is forgotten: a miss, never a failure.
+pub(super) fn usable_stage(
+    store: &Store<'_>,
+    index: &mut Index,
+    digest: &StageDigest,
+) -> Result<Option<StageRecord>, Error> {
     let Some(record) = index.stage(digest)? else { return Ok(None) };
-    if usable(home, index, &record)? {
-        return Ok(Some(record));
+    match usable(store, index, &record)? {
+        Usable::Yes => return Ok(Some(record)),
+        Usable::NotNow => {}
+        Usable::Never => index.forget_stage(digest)?,
     }
-    index.forget_stage(digest)?;
     Ok(None)
 }
 
-fn usable(home: &Home, index: &Index, record: &StageRecord) -> Result<bool, Error> {
-    for layer in &record.layers {
-        let Some((layer, trusted)) = index.layer(&layer.layer)? else { return Ok(false) };
-        if !layer_is_there(home, &layer) || !(trusted || verify(home, index, &layer)?) {
-            index.forget_layer(&layer.content_id)?;
-            return Ok(false);
+/// As [`usable_stage`], changing nothing: what can't be verified here is not usable here.
+pub(super) fn peek_stage(
+    store: &Store<'_>,
+    index: &Index,
+    digest: &StageDigest,
+) -> Result<Option<StageRecord>, Error> {
+    let Some(record) = index.stage(digest)? else { return Ok(None) };
+    for used in &record.layers {
+        match index.layer(&used.layer)? {
+            Some((layer, true)) if presence(store, &layer) == Usable::Yes => {}
+            _ => return Ok(None),
         }
     }
-    Ok(true)
+    Ok(Some(record))
+}
+
+fn usable(store: &Store<'_>, index: &Index, record: &StageRecord) -> Result<Usable, Error> {
+    for used in &record.layers {
+        let Some((layer, trusted)) = index.layer(&used.layer)? else { return Ok(Usable::Never) };
+        match presence(store, &layer) {
+            Usable::Yes if trusted || verify(store.home, index, &layer)? => {}
+            Usable::NotNow => return Ok(Usable::NotNow),
+            Usable::Yes | Usable::Never => {
+                index.forget_layer(&layer.content_id)?;
+                return Ok(Usable::Never);
+            }
+        }
+    }
+    Ok(Usable::Yes)
+}
+
+fn presence(store: &Store<'_>, layer: &LayerRecord) -> Usable {
+    let there = |there: bool, otherwise: Usable| if there { Usable::Yes } else { otherwise };
+    match &layer.source {
+        LayerSource::Directory { directory, .. } => there(store.home.snapshot(directory).is_dir(), Usable::Never),
+        LayerSource::Blob { origin: None, blob, size, .. } => {
+            there(BlobStore::new(store.home.clone()).has(blob, *size), Usable::NotNow)
+        }
+        LayerSource::Git { mappings } => there(mappings.iter().all(store.objects), Usable::NotNow),
+        LayerSource::Blob { .. } | LayerSource::Symlinks { .. } => Usable::Yes,
+    }
 }
 
 fn layer_is_there(home: &Home, layer: &LayerRecord) -> bool {
     match &layer.source {
         LayerSource::Directory { directory, .. } => home.snapshot(directory).is_dir(),
-        LayerSource::Blob { .. } | LayerSource::Git { .. } | LayerSource::Symlinks { .. } => true,
+        _ => true,
     }
 }
 

@@ -192,6 +192,11 @@ impl Repository {
         Ok(object_id(found.tree_id()))
     }
 
+    /// Whether an object of that id is in the repository.
+    pub fn has_object(&self, id: &ObjectId) -> bool {
+        git2::Oid::from_str(id.as_str()).is_ok_and(|id| self.handle().odb().is_ok_and(|odb| odb.exists(id)))
+    }
+
     /// Whether this clone holds the commit and its tree.
     pub fn has_commit(&self, commit: &CommitId) -> bool {
         let handle = self.handle();

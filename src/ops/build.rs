@@ -65,9 +65,12 @@ pub fn build(options: &BuildOptions, events: &Arc<dyn EventSink>, cancel: &Cance
     let outputs = outputs(&options.outputs, &images)?;
     let home = Home::open(&options.store, options.user)?;
     let mut index = Index::open(&home)?;
-    let need = execute::look(&plan, &images, &home, &index)?;
-    let idle = need.missing() == 0 && outputs.is_empty();
     let mode = native::current_mode();
+    if let Some(mode) = mode {
+        execute::bind_store(&home, &mut index, domain(mode))?;
+    }
+    let need = execute::look(&plan, &images, &home, &index, &project.repository, &project.remotes)?;
+    let idle = need.missing() == 0 && outputs.is_empty();
     if !idle && mode.is_none() {
         return Ok(Built::NeedsNamespace);
     }
@@ -85,36 +88,48 @@ pub fn build(options: &BuildOptions, events: &Arc<dyn EventSink>, cancel: &Cance
     })
 }
 
-/// Texts of `--output` as destinations. `%image%` in one makes it one destination for each image.
+/// Texts of `--output` as destinations. `%image%` in one makes it one destination for each image, `%platform%` (as
+/// `linux-amd64`) one for each platform.
 fn outputs(texts: &[String], images: &[&PlannedImage]) -> Result<Vec<Output>, Error> {
-    const PLACEHOLDER: &str = "%image%";
-    let mut outputs = Vec::new();
+    let mut outputs: Vec<Output> = Vec::new();
     for text in texts {
-        if !text.contains(PLACEHOLDER) {
-            let destination = Destination::parse(text)?;
-            if images.len() > 1 && !takes_several(&destination) {
-                return Err(Error::OutputForOne { output: text.clone(), images: images.len() });
-            }
-            outputs.push(Output { text: text.clone(), destination, images: (0..images.len()).collect() });
-            continue;
-        }
+        let first = outputs.len();
         for (at, image) in images.iter().enumerate() {
             let name = if image.name.as_str().is_empty() { "image".to_owned() } else { image.name.to_string() };
-            let text = text.replace(PLACEHOLDER, &name);
-            outputs.push(Output { destination: Destination::parse(&text)?, text, images: vec![at] });
+            let filled = text
+                .replace("%image%", &name)
+                .replace("%platform%", &image.platform.to_string().replace('/', "-"));
+            match outputs[first..].iter_mut().find(|output| output.text == filled) {
+                Some(output) => output.images.push(at),
+                None => outputs.push(Output {
+                    destination: Destination::parse(&filled)?,
+                    text: filled,
+                    images: vec![at],
+                }),
+            }
+        }
+        for output in &outputs[first..] {
+            check_images(output, images)?;
         }
     }
     Ok(outputs)
 }
 
-/// Whether a destination holds several images at once, each under its own name.
-fn takes_several(destination: &Destination) -> bool {
-    matches!(
-        destination,
-        Destination::OciDirectory { tag: None, .. }
-            | Destination::OciArchive { tag: None, .. }
-            | Destination::DockerArchive { reference: None, .. }
-    )
+/// Whether a destination can hold the images that go there.
+fn check_images(output: &Output, images: &[&PlannedImage]) -> Result<(), Error> {
+    let chosen: Vec<&PlannedImage> = output.images.iter().map(|&at| images[at]).collect();
+    let names: BTreeSet<&ImageName> = chosen.iter().map(|image| &image.name).collect();
+    let one_name = Error::OutputForOne { output: output.text.clone(), images: names.len() };
+    let one_platform = Error::OutputForOnePlatform { output: output.text.clone() };
+    match &output.destination {
+        Destination::OciDirectory { tag, .. } | Destination::OciArchive { tag, .. } => {
+            if names.len() > 1 && tag.is_some() { Err(one_name) } else { Ok(()) }
+        }
+        _ if names.len() < chosen.len() => Err(one_platform),
+        Destination::DockerArchive { reference: None, .. } => Ok(()),
+        _ if names.len() > 1 => Err(one_name),
+        _ => Ok(()),
+    }
 }
 
 struct Run<'a> {
@@ -147,15 +162,19 @@ impl Run<'_> {
     }
 
     fn make(&self, index: &mut Index, need: Need<'_>, mode: Mode, outputs: &[Output]) -> Result<Built, Error> {
-        execute::bind_store(self.home, index, domain(mode))?;
         self.home.reclaim()?;
+        index.reap_leases(is_alive)?;
         let run = format!("{}-{}", std::process::id(), self.options.now);
         let wanted: Vec<StageDigest> =
             self.closure().iter().flat_map(|image| image.stages.iter().map(|stage| stage.digest)).collect();
         index.take_leases(&run, &wanted, self.options.now)?;
         let result = self.make_leased(index, need, mode, outputs);
-        index.drop_leases(&run)?;
-        result
+        empty_trash(self.home);
+        // A build's own failure says more than that of dropping its leases, which the next run does as well.
+        let dropped = index.drop_leases(&run);
+        let built = result?;
+        dropped?;
+        Ok(built)
     }
 
     fn make_leased(&self, index: &mut Index, need: Need<'_>, mode: Mode, outputs: &[Output]) -> Result<Built, Error> {
@@ -163,8 +182,6 @@ impl Run<'_> {
         if need.missing() > 0 {
             self.events.send(Event::Note { message: builder.describe() });
         }
-        let trash = self.home.trash()?;
-        std::thread::spawn(move || empty(&trash));
         let engine = Engine {
             home: self.home,
             builder: &builder,
@@ -249,6 +266,10 @@ impl Run<'_> {
     }
 }
 
+fn is_alive(pid: i64) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
 /// How far a build came.
 #[derive(Default)]
 struct Progressed {
@@ -273,9 +294,19 @@ impl Progressed {
     }
 }
 
-/// Deletes what was moved to the trash, beside the build. What is not done by its end, or can't be, a later run tries again.
-fn empty(trash: &[PathBuf]) {
-    for path in trash {
-        let _left = native::remove_tree(path);
+/// Deletes what was moved to the trash, for a second at the most: what is left is for a later run. This comes after the work,
+/// as file systems are slow to create files right after they deleted many.
+fn empty_trash(home: &Home) {
+    let Ok(trash) = home.trash() else { return };
+    if trash.is_empty() {
+        return;
     }
+    let (sender, emptied) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        for path in trash {
+            let _left = native::remove_tree(&path);
+        }
+        drop(sender);
+    });
+    let _timed_out = emptied.recv_timeout(Duration::from_secs(1));
 }

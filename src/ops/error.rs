@@ -68,6 +68,12 @@ pub enum Error {
         /// How many.
         images: usize,
     },
+    /// An output for one platform, and several are built.
+    #[error("the output `{output}` takes one platform, and several are built")]
+    OutputForOnePlatform {
+        /// As given.
+        output: String,
+    },
     /// The store.
     #[error(transparent)]
     Storage(#[from] storage::Error),

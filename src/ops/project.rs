@@ -143,7 +143,8 @@ impl ProjectFiles {
     fn check(&self, claim: &Claim) -> Result<(), giterminism::Error> {
         match claim {
             Claim::FromLatest { image, .. } => self.gate.check_from_latest(image),
-            Claim::BaseFile { path } => self.gate.check_base(path),
+            // The image named in the file, after a colon, is no part of its path.
+            Claim::BaseFile { path } => self.gate.check_base(path.split(':').next().unwrap_or(path)),
             Claim::GitBranch { url, branch } => self.gate.check_git_branch(url, branch),
             Claim::HostMount { path } => self.gate.check_host_mount(path),
             Claim::HostNetwork { image } => self.gate.check_host_network(image),

@@ -71,6 +71,8 @@ pub struct CommitFacts<'a> {
     pub latest: &'a LatestDigest<'a>,
     cache: RefCell<HashMap<Question, Option<Checksum>>>,
     remote_trees: RefCell<HashMap<String, ObjectId>>,
+    base_files: RefCell<HashMap<String, Checksum>>,
+    base_digests: RefCell<HashMap<(String, Platform), BlobId>>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -92,7 +94,7 @@ impl<'a> CommitFacts<'a> {
         gate: &'a Gate,
         latest: &'a LatestDigest<'a>,
     ) -> Self {
-        Self { repository, tree, remotes, gate, latest, cache: RefCell::default(), remote_trees: RefCell::default() }
+        Self { repository, tree, remotes, gate, latest, cache: RefCell::default(), remote_trees: RefCell::default(), base_files: RefCell::default(), base_digests: RefCell::default() }
     }
 
     fn ask(&self, question: &Question) -> Result<Option<Checksum>, PlanError> {
@@ -156,11 +158,23 @@ impl Facts for CommitFacts<'_> {
     }
 
     fn base_file(&self, path: &str) -> Result<Checksum, PlanError> {
-        self.gate.base_checksum(path).map_err(|source| PlanError::BaseFile { path: path.to_owned(), source })
+        if let Some(checksum) = self.base_files.borrow().get(path) {
+            return Ok(*checksum);
+        }
+        let failed = |source| PlanError::BaseFile { path: path.to_owned(), source };
+        let checksum = self.gate.base_checksum(path).map_err(failed)?;
+        self.base_files.borrow_mut().insert(path.to_owned(), checksum);
+        Ok(checksum)
     }
 
     fn base_digest(&self, reference: &str, platform: &Platform) -> Result<BlobId, PlanError> {
-        (self.latest)(reference, platform)
-            .map_err(|source| PlanError::Latest { reference: reference.to_owned(), source })
+        let key = (reference.to_owned(), platform.clone());
+        if let Some(digest) = self.base_digests.borrow().get(&key) {
+            return Ok(*digest);
+        }
+        let failed = |source| PlanError::Latest { reference: reference.to_owned(), source };
+        let digest = (self.latest)(reference, platform).map_err(failed)?;
+        self.base_digests.borrow_mut().insert(key, digest);
+        Ok(digest)
     }
 }

@@ -52,6 +52,13 @@ pub enum Event {
         /// Bytes that it added.
         size: Option<u64>,
     },
+    /// Work on a stage failed; others may still be at work.
+    StageFailed {
+        /// Which.
+        id: StageId,
+        /// Why.
+        message: String,
+    },
     /// Something is waited for.
     Waiting {
         /// What.

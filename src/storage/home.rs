@@ -1,7 +1,7 @@
 //! The directories of a store.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,7 +23,11 @@ impl Home {
     /// # Errors
     /// When it belongs to another user, or can't be written.
     pub fn open(root: &Path, user: u32) -> Result<Self, Error> {
-        fs::create_dir_all(root)?;
+        if !root.is_dir() {
+            fs::create_dir_all(root)?;
+            // Trees of images hold setuid programs and sources: nobody else's business.
+            fs::set_permissions(root, std::fs::Permissions::from_mode(0o700))?;
+        }
         let owner = fs::metadata(root)?.uid();
         if owner != user {
             return Err(Error::Foreign { path: root.display().to_string(), owner, user });
@@ -82,12 +86,13 @@ impl Home {
             let count = COUNTER.fetch_add(1, Ordering::Relaxed);
             let path = self.root.join("tmp").join(format!("{}-{count}", std::process::id()));
             match fs::create_dir(&path) {
-                Ok(()) => {
-                    let lock = fs::File::open(&path)?;
-                    rustix::fs::flock(lock.file(), FlockOperation::NonBlockingLockExclusive)
-                        .map_err(io::Error::from)?;
-                    return Ok(TempDir { path, trash: self.trash_path(), _lock: lock });
-                }
+                // Another stager's `reclaim` may get in between: then it is that one's, and the next name is tried.
+                Ok(()) => match lock_directory(&path) {
+                    Ok(lock) if path.is_dir() => return Ok(TempDir { path, trash: self.trash_path(), _lock: lock }),
+                    Ok(_) => {}
+                    Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) => {}
+                    Err(error) => return Err(error.into()),
+                },
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error.into()),
             }
@@ -157,6 +162,12 @@ impl Drop for TempDir {
             let _moved = fs::rename(&self.path, &self.trash);
         }
     }
+}
+
+fn lock_directory(path: &Path) -> io::Result<fs::File> {
+    let lock = fs::File::open(path)?;
+    rustix::fs::flock(lock.file(), FlockOperation::NonBlockingLockExclusive)?;
+    Ok(lock)
 }
 
 /// A name that no other process or run of this machine uses.

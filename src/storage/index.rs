@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stages::{BlobId, ContentId, StageDigest};
@@ -36,7 +36,14 @@ impl Index {
     /// # Errors
     /// [`Error::TooNew`] when a later version of this program wrote it.
     pub fn open(home: &Home) -> Result<Self, Error> {
-        Self::open_file(&home.index_path(), home.boot())
+        let path = home.index_path();
+        match Self::open_file(&path, home.boot()) {
+            Err(Error::Index { source, .. }) if is_broken(&source) => {
+                set_aside(home, &path)?;
+                Self::open_file(&path, home.boot())
+            }
+            other => other,
+        }
     }
 
     fn open_file(file: &Path, boot: &str) -> Result<Self, Error> {
@@ -85,14 +92,16 @@ impl Index {
     fn stage_where(&self, condition: &str, key: &[u8; 32]) -> Result<Option<StageRecord>, Error> {
         let query = format!(
             "SELECT digest, project, image, platform, kind, slot, parent, inputs, content_key, stages.content_id, json, \
-             duration_ms FROM stages JOIN configs ON config = configs.content_id WHERE {condition} LIMIT 1"
+             duration_ms, lineage FROM stages JOIN configs ON config = configs.content_id WHERE {condition} LIMIT 1"
         );
         let mut statement = self.sql(self.connection.prepare_cached(&query))?;
         let row = self.sql(statement.query_row([key], |row| Ok(read_stage(row))).optional())?;
         let Some(record) = row else { return Ok(None) };
-        let mut record = record?;
+        let Ok(mut record) = record else { return Ok(None) };
         record.layers = self.stage_layers(&record.digest)?;
-        Ok(Some(record))
+        // A row that was forgotten in between, or damaged, is none.
+        let whole = StageRecord::content_id_of(&record.layers, &record.config) == record.content_id;
+        Ok(whole.then_some(record))
     }
 
     fn stage_layers(&self, digest: &StageDigest) -> Result<Vec<LayerUse>, Error> {
@@ -124,8 +133,8 @@ impl Index {
             let inserted = transaction
                 .prepare_cached(
                     "INSERT OR IGNORE INTO stages (digest, project, image, platform, kind, slot, parent, inputs, \
-                     content_key, content_id, config, duration_ms, created, last_used) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)",
+                     content_key, content_id, config, duration_ms, created, last_used, lineage) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14)",
                 )?
                 .execute(params![
                     record.digest.as_bytes(),
@@ -141,6 +150,7 @@ impl Index {
                     config,
                     record.duration_ms as i64,
                     now,
+                    record.lineage.as_bytes(),
                 ])?;
             if inserted == 1 {
                 let mut statement = transaction.prepare_cached(
@@ -162,9 +172,23 @@ impl Index {
     }
 
     /// Forgets a stage, whose objects were found missing or damaged.
-    pub fn forget_stage(&self, digest: &StageDigest) -> Result<(), Error> {
-        self.execute("DELETE FROM stage_layers WHERE stage = ?1", params![digest.as_bytes()])?;
-        self.execute("DELETE FROM stages WHERE digest = ?1", params![digest.as_bytes()])
+    pub fn forget_stage(&mut self, digest: &StageDigest) -> Result<(), Error> {
+        let path = self.path.clone();
+        let mut forget = || -> rusqlite::Result<()> {
+            let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            transaction.execute("DELETE FROM stage_layers WHERE stage = ?1", params![digest.as_bytes()])?;
+            transaction.execute("DELETE FROM stages WHERE digest = ?1", params![digest.as_bytes()])?;
+            transaction.commit()
+        };
+        forget().map_err(|source| Error::Index { path, source })
+    }
+
+    /// Runs look-ups against one state of the index, which is also the quickest way.
+    pub fn reading<T, E: From<Error>>(&self, look_up: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.execute("BEGIN DEFERRED", [])?;
+        let result = look_up();
+        self.execute("COMMIT", [])?;
+        result
     }
 
     /// Notes that stages were used at `now` (seconds since the epoch).
@@ -240,6 +264,42 @@ impl Index {
         Ok(inserted == 1)
     }
 
+    /// Saves a layer that is a recipe. One that is there takes the new recipe: it gives the same content, from objects that
+    /// are at hand.
+    pub fn save_recipe(&self, record: &LayerRecord, now: i64) -> Result<(), Error> {
+        self.execute(
+            "INSERT INTO layers (content_id, source, directory, entries, size, boot, created) \
+             VALUES (?1, ?2, NULL, ?3, ?4, ?5, ?6) ON CONFLICT (content_id) DO UPDATE SET source = excluded.source",
+            params![
+                record.content_id.as_bytes(),
+                json(&record.source, "layer source")?,
+                record.entries as i64,
+                record.size as i64,
+                self.boot,
+                now
+            ],
+        )
+    }
+
+    /// Replaces what is known of a layer, whose stored directory was missing or damaged.
+    pub fn replace_layer(&mut self, record: &LayerRecord, now: i64) -> Result<(), Error> {
+        let (path, boot) = (self.path.clone(), self.boot.clone());
+        let source = json(&record.source, "layer source")?;
+        let LayerSource::Directory { directory, .. } = &record.source else { return self.save_recipe(record, now) };
+        let id = record.content_id.as_bytes();
+        let mut replace = || -> rusqlite::Result<()> {
+            let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            transaction.execute("DELETE FROM snapshots WHERE layer = ?1", params![id])?;
+            transaction.execute(
+                "INSERT OR REPLACE INTO layers (content_id, source, directory, entries, size, boot, created) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![id, source, directory, record.entries as i64, record.size as i64, boot, now],
+            )?;
+            transaction.commit()
+        };
+        replace().map_err(|source| Error::Index { path, source })
+    }
+
     /// Notes that a layer's directory was read and is what its name says.
     pub fn layer_verified(&self, content_id: &ContentId) -> Result<(), Error> {
         self.execute("UPDATE layers SET boot = ?2 WHERE content_id = ?1", params![content_id.as_bytes(), self.boot])
@@ -278,15 +338,14 @@ impl Index {
     /// Saves a layout.
     pub fn save_snapshot(&self, record: &SnapshotRecord, now: i64) -> Result<(), Error> {
         self.execute(
-            "INSERT OR REPLACE INTO snapshots (layer, below, family, recipe, directories, depth, boot, last_used) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT OR REPLACE INTO snapshots (layer, below, family, recipe, directories, boot, last_used) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
                 record.layer.as_bytes(),
                 record.below.as_bytes(),
                 record.family.as_ref().map(ContentId::as_bytes),
                 json(&record.source, "layer source")?,
                 json(&record.directories, "directories")?,
-                record.directories.len() as i64,
                 self.boot,
                 now
             ],
@@ -388,6 +447,20 @@ impl Index {
         take().map_err(|source| Error::Index { path, source })
     }
 
+    /// Ends the leases of builds that are gone: of another boot, or whose process `is_alive` denies.
+    pub fn reap_leases(&self, is_alive: impl Fn(i64) -> bool) -> Result<(), Error> {
+        let mut statement = self.sql(self.connection.prepare_cached("SELECT id, pid, boot FROM runs"))?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?)))
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);
+        for (run, pid, boot) in self.sql(rows)? {
+            if boot != self.boot || !is_alive(pid) {
+                self.drop_leases(&run)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Ends a build's leases.
     pub fn drop_leases(&self, run: &str) -> Result<(), Error> {
         self.execute("DELETE FROM runs WHERE id = ?1", params![run])
@@ -401,6 +474,23 @@ impl Index {
     fn sql<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
         result.map_err(|source| Error::Index { path: self.path.clone(), source })
     }
+}
+
+fn is_broken(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+}
+
+/// Moves a broken database away, for whoever wants to look at it, and all that only it could name with it.
+fn set_aside(home: &Home, path: &Path) -> Result<(), Error> {
+    let broken = (0_u32..).map(|count| path.with_extension(format!("db.broken-{count}"))).find(|path| !path.exists());
+    fs_err::rename(path, broken.unwrap_or_else(|| path.with_extension("db.broken")))?;
+    for suffix in ["db-wal", "db-shm"] {
+        home.discard(&path.with_extension(suffix))?;
+    }
+    for entry in fs_err::read_dir(home.snapshot(""))? {
+        home.discard(&entry?.path())?;
+    }
+    Ok(())
 }
 
 fn read_stage(row: &Row<'_>) -> Result<StageRecord, Error> {
@@ -424,6 +514,7 @@ fn read_stage(row: &Row<'_>) -> Result<StageRecord, Error> {
         config: row.get(10).map_err(sql)?,
         layers: Vec::new(),
         duration_ms: row.get::<_, i64>(11).map_err(sql)? as u64,
+        lineage: ContentId::from_bytes(bytes(12)?),
     })
 }
 
@@ -463,6 +554,7 @@ mod tests {
     use super::*;
 
     fn record() -> StageRecord {
+        let layers = vec![LayerUse { layer: ContentId::from_bytes([5; 32]), created_by: "x".to_owned() }];
         StageRecord {
             digest: StageDigest::from_bytes([1; 32]),
             project: "shop".parse().unwrap(),
@@ -473,9 +565,10 @@ mod tests {
             parent: Some(StageDigest::from_bytes([2; 32])),
             inputs: BTreeMap::from([("a".to_owned(), "b".into())]),
             content_key: ContentId::from_bytes([3; 32]),
-            content_id: ContentId::from_bytes([4; 32]),
+            content_id: StageRecord::content_id_of(&layers, b"{}"),
+            lineage: ContentId::from_bytes([6; 32]),
             config: b"{}".to_vec(),
-            layers: vec![LayerUse { layer: ContentId::from_bytes([5; 32]), created_by: "x".to_owned() }],
+            layers,
             duration_ms: 7,
         }
     }
@@ -495,6 +588,25 @@ mod tests {
         assert_eq!(index.last_used(&record().digest).unwrap(), Some(20));
         index.forget_stage(&record().digest).unwrap();
         assert_eq!(index.stage(&record().digest).unwrap(), None);
+    }
+
+    #[test]
+    fn a_stage_without_its_layers_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = index(dir.path(), "boot");
+        index.save_stage(&record(), 10).unwrap();
+        index.connection.execute("DELETE FROM stage_layers", []).unwrap();
+        assert_eq!(index.stage(&record().digest).unwrap(), None);
+    }
+
+    #[test]
+    fn a_broken_database_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(dir.path(), rustix::process::geteuid().as_raw()).unwrap();
+        fs_err::write(home.index_path(), b"this is not a database, and long enough to be looked at as one".repeat(20)).unwrap();
+        let mut index = Index::open(&home).unwrap();
+        index.save_stage(&record(), 10).unwrap();
+        assert!(dir.path().join("index-v1.db.broken-0").exists());
     }
 
     #[test]

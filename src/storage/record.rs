@@ -28,12 +28,26 @@ pub struct StageRecord {
     pub content_key: ContentId,
     /// What it holds: its layers and config.
     pub content_id: ContentId,
+    /// The cache versions it stands on (see [`stages::digest::lineage`]).
+    pub lineage: ContentId,
     /// The image config, as JSON.
     pub config: Vec<u8>,
     /// All layers, from the bottom up.
     pub layers: Vec<LayerUse>,
     /// How long it took.
     pub duration_ms: u64,
+}
+
+impl StageRecord {
+    /// What the layers and the config of a stage amount to. History texts are not part of it.
+    pub fn content_id_of(layers: &[LayerUse], config: &[u8]) -> ContentId {
+        let mut encoder = Encoder::new("stager state");
+        for layer in layers {
+            encoder.bytes(layer.layer.as_bytes());
+        }
+        encoder.bytes(config);
+        encoder.finish().into()
+    }
 }
 
 /// A layer within a stage.

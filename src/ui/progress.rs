@@ -96,13 +96,13 @@ impl Display {
             Event::StageStarted { id, .. } => {
                 self.running.insert(id.clone(), Instant::now());
             }
-            Event::StageFinished { id, .. } => {
+            Event::StageFinished { id, .. } | Event::StageFailed { id, .. } => {
                 self.running.remove(id);
                 self.done += 1;
             }
             _ => {}
         }
-        let quiet = self.mode == ProgressMode::Quiet && !matches!(event, Event::Warning { .. });
+        let quiet = self.mode == ProgressMode::Quiet && !matches!(event, Event::Warning { .. } | Event::StageFailed { .. });
         if !quiet {
             self.line(&self.text(&event));
         }
@@ -123,6 +123,7 @@ impl Display {
                 }
                 status => format!("{} {}", name(id), status.name()),
             },
+            Event::StageFailed { id, message } => format!("{} failed: {}", name(id), printable(message, false)),
             Event::Waiting { what } => format!("waiting for {}", printable(what, false)),
             Event::Warning { message } => format!("warning: {}", printable(message, false)),
             Event::Note { message } => printable(message, false),

@@ -173,7 +173,11 @@ impl<F: Facts> Conveyor<'_, F> {
             }
             Base::File { format, path } => {
                 inputs.insert("fromFormat".into(), Value::from(format.prefix()));
-                let content = self.facts.base_file(path)?;
+                let (file, reference) = format.split(path);
+                if let Some(reference) = reference {
+                    inputs.insert("fromReference".into(), Value::from(reference));
+                }
+                let content = self.facts.base_file(file)?;
                 inputs.insert("fromContent".into(), Value::from(content.to_string().as_str()));
             }
             Base::Image { .. } | Base::Artifact { .. } => {}

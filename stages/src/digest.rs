@@ -7,7 +7,7 @@
 //! | format version, platform, kind, slot             | x    | x         | x        | x   | x    | x       | x          |
 //! | parent's digest                                  |      | x         | x        | x   | x    | x       | x          |
 //! | project `cacheVersion`, `fromCacheVersion`       | x    | x         |          |     |      |         |            |
-//! | base reference; base file's format and content   | x    |           |          |     |      |         |            |
+//! | base reference; base file's format, content, and the image named in it | x    |           |          |     |      |         |            |
 //! | base's registry digest (`fromLatest` only)       | x    |           |          |     |      |         |            |
 //! | package names by manager                         |      |           | x        |     |      |         |            |
 //! | mapping: `to`, owner, checksum of its content    |      |           |          | x   |      |         |            |
@@ -110,22 +110,47 @@ pub fn stage_digest(
     encoder.finish().into()
 }
 
-/// The second key of a stage: as its digest, but over what its parent and the stages among its inputs *hold*. `inputs` has
-/// those stages' digests replaced by their content ids already.
+/// The second key of a stage: as its digest, but over what the stages it needs *hold*. `inputs` has those stages' digests
+/// replaced by their content ids already; `needs` are the content ids of all of them in order, the parent first: what a stage
+/// lies above counts even where no input names it. `lineage` (see [`lineage`]) keeps a forced rebuild a rebuild.
 pub fn content_key(
     platform: &Platform,
     kind: StageKind,
     slot: &Slot,
     inputs: &Inputs,
-    parent: Option<&ContentId>,
+    needs: &[ContentId],
+    lineage: &ContentId,
 ) -> ContentId {
     let mut encoder = Encoder::new("stager content");
     encoder.text(&platform.to_string());
     encoder.text(kind.name());
     encoder.text(slot.name());
     encoder.map(inputs);
-    encoder.bytes(parent.map_or(&[][..], |parent| parent.as_bytes()));
+    encoder.integer(needs.len() as i64);
+    for needed in needs {
+        encoder.bytes(needed.as_bytes());
+    }
+    encoder.bytes(lineage.as_bytes());
     encoder.finish().into()
+}
+
+/// The cache versions that a stage stands on, all the way down: `cacheVersion` and `fromCacheVersion` say that things are to
+/// be made anew although they would be made from the same content. They are handed on from parent to child, and not over
+/// imports.
+pub fn lineage(parent: Option<&ContentId>, inputs: &Inputs) -> ContentId {
+    let versions: Inputs = ["cacheVersion", "fromCacheVersion"]
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), inputs.get(*name)?.clone())))
+        .collect();
+    match parent {
+        Some(parent) if versions.is_empty() => *parent,
+        _ => {
+            let mut encoder = Encoder::new("stager lineage");
+            encoder.bytes(parent.map_or(&[][..], |parent| parent.as_bytes()));
+            encoder.map(&versions);
+            encoder.finish().into()
+        }
+    }
 }
 
 /// Writes the canonical encoding into a BLAKE3 hasher.

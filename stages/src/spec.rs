@@ -77,7 +77,8 @@ pub enum Base {
     File {
         /// How to read it.
         format: BaseFormat,
-        /// Relative to the project directory, clean.
+        /// Relative to the project directory and clean, or absolute; with the image named in it (see
+        /// [`BaseFormat::split`]).
         path: String,
     },
     /// Another image of this config (`fromImage`).
@@ -117,6 +118,16 @@ pub enum BaseFormat {
 }
 
 impl BaseFormat {
+    /// Splits what follows the prefix into the path and the image named in it (`DIR:TAG`, `FILE@DIGEST`, …). A path has no
+    /// colon; a root file system names no image.
+    pub fn split(self, text: &str) -> (&str, Option<&str>) {
+        if self == Self::Rootfs {
+            return (text, None);
+        }
+        let end = text.find("@sha256:").or_else(|| text.find(':')).unwrap_or(text.len());
+        (&text[..end], text.get(end + 1..).filter(|reference| !reference.is_empty()))
+    }
+
     /// The prefix in a `from` value, such as `oci-archive`.
     pub fn prefix(self) -> &'static str {
         match self {
