@@ -167,14 +167,11 @@ impl Trees<'_> {
         }
         let mut below = BTreeMap::<Vec<u8>, LeafChanges>::new();
         for (path, leaf) in changes {
-            match path.iter().position(|&byte| byte == b'/') {
-                Some(slash) => {
-                    below.entry(path[..slash].to_vec()).or_default().insert(path[slash + 1..].to_vec(), *leaf);
-                }
-                None => {
-                    entries.remove(path);
-                    entries.extend(leaf.map(|leaf| (path.clone(), leaf)));
-                }
+            if let Some(slash) = path.iter().position(|&byte| byte == b'/') {
+                below.entry(path[..slash].to_vec()).or_default().insert(path[slash + 1..].to_vec(), *leaf);
+            } else {
+                entries.remove(path);
+                entries.extend(leaf.map(|leaf| (path.clone(), leaf)));
             }
         }
         for (name, inner) in below {
