@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::arguments::{ProgressArguments, ProjectArguments, write_file};
 use super::{CommandError, Context, interrupt};
+use crate::builder::native::{self, Entered, Wanted};
 use crate::layer::Compression;
 use crate::ops::{self, BuildOptions, Built};
 use crate::report::{BuildReport, EventSink};
-use crate::ui::Progress;
+use crate::ui::{Progress, ProgressMode};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -67,7 +68,6 @@ fn report_path(text: &str) -> Result<PathBuf, String> {
 
 pub(super) fn run(context: &Context, arguments: Arguments) -> Result<(), CommandError> {
     let Backend::Native = arguments.backend;
-    let cancel = interrupt::token()?;
     let options = BuildOptions {
         project: arguments.project.options(context),
         images: arguments.images,
@@ -83,31 +83,52 @@ pub(super) fn run(context: &Context, arguments: Arguments) -> Result<(), Command
         now: context.now,
         docker_host: context.variable("DOCKER_HOST").map(str::to_owned),
     };
-    let progress = Progress::start(arguments.progress.mode(context), context.colours);
-    let events: Arc<dyn EventSink> = Arc::new(progress.sink());
-    let result = ops::build(&options, &events, &cancel);
-    drop(events);
-    drop(progress);
-    match result? {
+    let mode = arguments.progress.mode(context);
+    match run_here(context, &options, mode)? {
         Built::Done(report) => write_report(context, arguments.report.as_deref(), &report),
         Built::Failed(report, error) => {
             write_report(context, arguments.report.as_deref(), &report)?;
             Err((*error).into())
         }
-        Built::NeedsNamespace => Err(CommandError::usage_text("no namespace")),
+        // This process has one thread again: the same command line runs in the namespace, from the start.
+        Built::NeedsNamespace => match native::enter_user_namespace(Wanted::Best)? {
+            Entered::Finished(code) => Err(CommandError::finished(code)),
+            Entered::Already(_) => Err(CommandError::usage_text("cannot make user namespaces from within one")),
+        },
     }
+}
+
+/// Builds in this process. Without the ids to make anything with, this only finds out whether that is needed; what it has to
+/// say is then said by the process that does it.
+fn run_here(context: &Context, options: &BuildOptions, mode: ProgressMode) -> Result<Built, CommandError> {
+    if native::current_mode().is_some() {
+        let cancel = interrupt::token()?;
+        let progress = Progress::start(mode, context.colours);
+        let events: Arc<dyn EventSink> = Arc::new(progress.sink());
+        return Ok(ops::build(options, &events, &cancel)?);
+    }
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let cancel = interrupt::unheard()?;
+    let events: Arc<dyn EventSink> = Arc::new(sender);
+    let built = ops::build(options, &events, &cancel);
+    drop(events);
+    if !matches!(built, Ok(Built::NeedsNamespace)) {
+        let progress = Progress::start(mode, context.colours);
+        let sink = progress.sink();
+        for event in &receiver {
+            EventSink::send(&sink, event);
+        }
+    }
+    Ok(built?)
 }
 
 fn default_parallel() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 
-fn write_report(
-    context: &Context,
-    path: Option<&std::path::Path>,
-    report: &BuildReport,
-) -> Result<(), CommandError> {
+fn write_report(context: &Context, path: Option<&std::path::Path>, report: &BuildReport) -> Result<(), CommandError> {
     let Some(path) = path else { return Ok(()) };
-    let json = serde_json::to_string_pretty(report).map_err(|error| CommandError::usage("cannot write the report", &error))?;
+    let json =
+        serde_json::to_string_pretty(report).map_err(|error| CommandError::usage("cannot write the report", &error))?;
     write_file(context, path, &(json + "\n"))
 }

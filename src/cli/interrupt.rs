@@ -6,6 +6,11 @@ use signal_hook::iterator::Signals;
 use super::CommandError;
 use crate::builder::CancelToken;
 
+/// A token that nothing raises: Ctrl-C ends the process as it does by default.
+pub(super) fn unheard() -> Result<CancelToken, CommandError> {
+    CancelToken::new().map_err(|error| CommandError::usage("cannot make an event descriptor", &error))
+}
+
 /// A token that the first SIGINT, SIGTERM or SIGHUP raises. The second one ends the process at once: steps die with it.
 pub(super) fn token() -> Result<CancelToken, CommandError> {
     let failed = |error| CommandError::usage("cannot listen for signals", &error);

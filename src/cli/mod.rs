@@ -6,13 +6,14 @@ mod build;
 mod completion;
 mod config;
 mod context;
+mod doctor;
 mod error;
 mod interrupt;
 mod plan;
 
 use clap::{Parser, Subcommand};
 
-pub use context::Context;
+use context::Context;
 use error::CommandError;
 
 /// Builds container images from a git commit, in stages that are kept and reused.
@@ -32,6 +33,8 @@ enum Command {
     /// Look at the config
     #[command(subcommand)]
     Config(config::Command),
+    /// Show what this machine lets builds do, and what to change where it doesn't
+    Doctor(doctor::Arguments),
     /// Print a completion script for a shell
     Completion(completion::Arguments),
 }
@@ -50,6 +53,7 @@ pub fn main() -> u8 {
         Command::Build(arguments) => build::run(&context, arguments),
         Command::Plan(arguments) => plan::run(&context, arguments),
         Command::Config(command) => config::run(&context, command),
+        Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Completion(arguments) => completion::run(&arguments),
     };
     match result {

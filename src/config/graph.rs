@@ -150,9 +150,9 @@ fn json_text(project: &Project) -> String {
         .images
         .iter()
         .flat_map(|image| {
-            needs(image).into_iter().map(|(name, role, inside)| {
-                json!({"from": name, "to": image.name, "role": role, "external": !inside})
-            })
+            needs(image)
+                .into_iter()
+                .map(|(name, role, inside)| json!({"from": name, "to": image.name, "role": role, "external": !inside}))
         })
         .collect();
     let graph = json!({"schema": 1, "project": project.name, "images": images, "edges": edges});

@@ -60,8 +60,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn single(diagnostic: Diagnostic) -> Box<Self> {
-        Box::new(Self { diagnostics: vec![diagnostic], sources: Vec::new(), rendered: None })
+    fn single(diagnostic: Diagnostic) -> Self {
+        Self { diagnostics: vec![diagnostic], sources: Vec::new(), rendered: None }
     }
 
     fn count(&self) -> usize {
@@ -79,7 +79,7 @@ impl ConfigError {
 }
 
 /// Loads a config: finds it, renders it, reads its documents, lowers and checks them.
-pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, Box<ConfigError>> {
+pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
     let text = render_text(request)?;
     let file = text.rendered().name.clone();
     let documents = yaml::parse(&file, &text.rendered().text);
@@ -101,11 +101,7 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, Box<ConfigError>
             let (project, cleanup, places, claims) = parts;
             Ok(LoweredConfig { project, claims, cleanup, places, warnings: diagnostics, text })
         }
-        _ => Err(Box::new(ConfigError {
-            diagnostics,
-            sources: text.sources(),
-            rendered: Some(text.rendered().text.clone()),
-        })),
+        _ => Err(ConfigError { diagnostics, sources: text.sources(), rendered: Some(text.rendered().text.clone()) }),
     }
 }
 
@@ -120,16 +116,17 @@ fn assemble(lowered: Lowered, file: &str) -> Option<Parts> {
         images.push(image.spec?);
     }
     let claims = lowered.claims.into_iter().map(|(claim, mark)| (claim, mark.place(file))).collect();
-    let spec = Project { name: project.name, platforms: project.platforms, cache_version: project.cache_version, images };
+    let spec =
+        Project { name: project.name, platforms: project.platforms, cache_version: project.cache_version, images };
     Some((spec, project.cleanup, places, claims))
 }
 
 /// Renders a config, and reads no further.
-pub fn render(request: &LoadRequest<'_>) -> Result<String, Box<ConfigError>> {
+pub fn render(request: &LoadRequest<'_>) -> Result<String, ConfigError> {
     render_text(request).map(|text| text.rendered().text.clone())
 }
 
-fn render_text(request: &LoadRequest<'_>) -> Result<ConfigText, Box<ConfigError>> {
+fn render_text(request: &LoadRequest<'_>) -> Result<ConfigText, ConfigError> {
     let (path, dialect) = discover(request)?;
     if dialect != Dialect::Stager {
         let problem = Diagnostic::error(format!("the dialect {dialect} (`{path}`) is not supported by this version"));
@@ -145,16 +142,16 @@ fn render_text(request: &LoadRequest<'_>) -> Result<ConfigText, Box<ConfigError>
     };
     match template::render(&template) {
         Ok(rendered) => Ok(ConfigText::new(&template, rendered.text, rendered.included)),
-        Err(failure) => Err(Box::new(ConfigError {
+        Err(failure) => Err(ConfigError {
             diagnostics: vec![failure.diagnostic],
             sources: std::iter::once(source.clone()).chain(failure.included).collect(),
             rendered: None,
-        })),
+        }),
     }
 }
 
 /// The config file and its dialect: what is asked for, or the first that is there.
-pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), Box<ConfigError>> {
+pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigError> {
     if let Some(path) = request.config_path {
         let path = path.strip_prefix("./").unwrap_or(path);
         let dialect = request.dialect.or_else(|| Dialect::of_file(path)).unwrap_or(Dialect::Stager);
@@ -179,7 +176,7 @@ pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), Box<Conf
     Err(ConfigError::single(problem))
 }
 
-fn read(request: &LoadRequest<'_>, path: &str) -> Result<SourceFile, Box<ConfigError>> {
+fn read(request: &LoadRequest<'_>, path: &str) -> Result<SourceFile, ConfigError> {
     let bytes = request.files.read(path).map_err(|error| unreadable(&error))?;
     if bytes.len() > MAX_SOURCE {
         let message = format!("`{path}` is larger than {} MiB", MAX_SOURCE >> 20);
@@ -187,14 +184,14 @@ fn read(request: &LoadRequest<'_>, path: &str) -> Result<SourceFile, Box<ConfigE
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes().get(..valid).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = error.as_bytes().get(..valid).unwrap_or_default().split(|byte| *byte == b'\n').count();
         ConfigError::single(Diagnostic::error(format!("`{path}` is not UTF-8 text (line {line})")))
     })?;
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     Ok(SourceFile { name: path.to_owned(), text })
 }
 
-fn unreadable(error: &ReadError) -> Box<ConfigError> {
+fn unreadable(error: &ReadError) -> ConfigError {
     let mut problem = Diagnostic::error(error.message.clone());
     problem.help.clone_from(&error.hint);
     if error.is_refusal() {

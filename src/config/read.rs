@@ -196,19 +196,18 @@ pub(crate) struct AnyScalar(pub(crate) String);
 
 impl FromNode for AnyScalar {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        match &node.content {
-            Content::Scalar(scalar) => Some(Self(scalar.text.clone())),
-            _ => {
-                reader.wrong_type(node, "a single value");
-                None
-            }
-        }
+        let Content::Scalar(scalar) = &node.content else {
+            reader.wrong_type(node, "a single value");
+            return None;
+        };
+        Some(Self(scalar.text.clone()))
     }
 }
 
 impl FromNode for bool {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        scalar(node, reader, "true or false", &[ScalarKind::Boolean]).map(|scalar| scalar.text.eq_ignore_ascii_case("true"))
+        scalar(node, reader, "true or false", &[ScalarKind::Boolean])
+            .map(|scalar| scalar.text.eq_ignore_ascii_case("true"))
     }
 }
 

@@ -56,7 +56,9 @@ fn check_registry(registry: &str) -> Result<(), String> {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let valid_host = match address {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(label) && !host.starts_with(['.', '-']) && !host.ends_with(['.', '-']),
+        None => {
+            !host.is_empty() && host.bytes().all(label) && !host.starts_with(['.', '-']) && !host.ends_with(['.', '-'])
+        }
     };
     let valid_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     if valid_host && valid_port { Ok(()) } else { Err(format!("has an invalid registry `{registry}`")) }
@@ -87,13 +89,19 @@ pub fn check_tag(tag: &str) -> Result<(), String> {
     if valid {
         return Ok(());
     }
-    Err(format!("has an invalid tag `{tag}`: tags are 1 to 128 letters, digits, `_`, `.` and `-`, and do not start with `.` or `-`"))
+    Err(format!(
+        "has an invalid tag `{tag}`: tags are 1 to 128 letters, digits, `_`, `.` and `-`, and do not start with `.` or `-`"
+    ))
 }
 
 fn check_digest(digest: &str) -> Result<&str, String> {
     let hex = digest.strip_prefix("sha256:").unwrap_or_default();
     let valid = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    if valid { Ok(digest) } else { Err(format!("has an invalid digest `{digest}`: it must be `sha256:` and 64 hexadecimal digits")) }
+    if valid {
+        Ok(digest)
+    } else {
+        Err(format!("has an invalid digest `{digest}`: it must be `sha256:` and 64 hexadecimal digits"))
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +125,21 @@ mod tests {
         ] {
             assert_eq!(canonical(text), Ok(expected), "{text}");
         }
-        for bad in ["", "A/b", "a//b", "a:", "a b", "-x", "a@sha256:1", "x.io/", "a:b c", "https://x.io/a", "x.io:99999/a", "a:-1", "a/../b"] {
+        for bad in [
+            "",
+            "A/b",
+            "a//b",
+            "a:",
+            "a b",
+            "-x",
+            "a@sha256:1",
+            "x.io/",
+            "a:b c",
+            "https://x.io/a",
+            "x.io:99999/a",
+            "a:-1",
+            "a/../b",
+        ] {
             assert!(canonical(bad).is_err(), "{bad}");
         }
     }

@@ -68,7 +68,8 @@ pub(crate) fn pattern(text: &str) -> Rule<String> {
 pub(crate) fn account(text: &str) -> Rule<String> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let start = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    let name = start && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-$".contains(&byte));
+    let name =
+        start && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-$".contains(&byte));
     let valid = if digits { text.parse::<u32>().is_ok_and(|id| id < u32::MAX) } else { name };
     if valid { Ok(text.to_owned()) } else { Err("must be a user or group name, or a number".to_owned()) }
 }
@@ -83,7 +84,8 @@ pub(crate) fn user_and_group(text: &str) -> Rule<String> {
 /// A name that can be part of a path and of a stage's name.
 pub(crate) fn plain_name(text: &str) -> Rule<String> {
     let start = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let valid = start && text.len() <= 63 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    let valid =
+        start && text.len() <= 63 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     if valid {
         Ok(text.to_owned())
     } else {
@@ -104,7 +106,8 @@ pub(crate) fn variable_name(text: &str) -> Rule<String> {
 
 /// A label's key.
 pub(crate) fn label_name(text: &str) -> Rule<String> {
-    let valid = !text.is_empty() && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control() || letter == '=');
+    let valid =
+        !text.is_empty() && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control() || letter == '=');
     if valid { Ok(text.to_owned()) } else { Err("must be a label name: not empty, without spaces and `=`".to_owned()) }
 }
 
@@ -122,7 +125,8 @@ pub(crate) fn not_blank(text: &str) -> Rule<String> {
 pub(crate) fn port(text: &str) -> Rule<String> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = protocol.to_ascii_lowercase();
-    let number = number.parse::<u16>().ok().filter(|&port| port > 0 && number.bytes().all(|byte| byte.is_ascii_digit()));
+    let number =
+        number.parse::<u16>().ok().filter(|&port| port > 0 && number.bytes().all(|byte| byte.is_ascii_digit()));
     match (number, protocol.as_str()) {
         (Some(number), "tcp" | "udp" | "sctp") => Ok(format!("{number}/{protocol}")),
         _ => Err("must be a port such as `8080`, `8080/tcp` or `53/udp`".to_owned()),
@@ -132,15 +136,16 @@ pub(crate) fn port(text: &str) -> Rule<String> {
 /// A signal by name or number.
 pub(crate) fn signal(text: &str) -> Rule<String> {
     const NAMES: &[&str] = &[
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
-        "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
-        "POLL", "PWR", "SYS", "RTMIN", "RTMAX",
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+        "WINCH", "IO", "POLL", "PWR", "SYS", "RTMIN", "RTMAX",
     ];
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let offset = |rest: Option<&str>| rest.is_some_and(|rest| rest.parse::<u8>().is_ok_and(|offset| offset <= 30));
     let number = text.parse::<u8>().is_ok_and(|number| (1..=64).contains(&number));
-    let valid = number || NAMES.contains(&name) || offset(name.strip_prefix("RTMIN+")) || offset(name.strip_prefix("RTMAX-"));
+    let valid =
+        number || NAMES.contains(&name) || offset(name.strip_prefix("RTMIN+")) || offset(name.strip_prefix("RTMAX-"));
     if valid { Ok(text.to_owned()) } else { Err("must be a signal such as `SIGTERM`, or its number".to_owned()) }
 }
 
@@ -194,7 +199,8 @@ pub(crate) fn permissions(text: &str) -> Rule<u32> {
 
 /// The address of a git repository.
 pub(crate) fn git_url(text: &str) -> Rule<String> {
-    let invalid = || Err("must be a git address: https://, http://, ssh://, git://, file://, or user@host:path".to_owned());
+    let invalid =
+        || Err("must be a git address: https://, http://, ssh://, git://, file://, or user@host:path".to_owned());
     if text.starts_with('-') || text.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
         return invalid();
     }
@@ -212,7 +218,9 @@ pub(crate) fn git_url(text: &str) -> Rule<String> {
         Some(("file", rest)) if rest.starts_with('/') => Ok(text.to_owned()),
         Some(_) => invalid(),
         None => match text.split_once(':') {
-            Some((host, path)) if host.contains('@') && !host.contains('/') && !path.is_empty() && !path.starts_with(':') => {
+            Some((host, path))
+                if host.contains('@') && !host.contains('/') && !path.is_empty() && !path.starts_with(':') =>
+            {
                 Ok(text.to_owned())
             }
             _ => invalid(),
@@ -223,7 +231,8 @@ pub(crate) fn git_url(text: &str) -> Rule<String> {
 /// The name of a branch or tag, by git's rules.
 pub(crate) fn git_reference(text: &str) -> Rule<String> {
     let forbidden = |letter: char| letter.is_whitespace() || letter.is_control() || "~^:?*[\\".contains(letter);
-    let segment = |segment: &str| !segment.is_empty() && !segment.starts_with('.') && !segment.ends_with(".lock");
+    let segment =
+        |segment: &str| !segment.is_empty() && !segment.starts_with('.') && segment.strip_suffix(".lock").is_none();
     let valid = !text.chars().any(forbidden)
         && text.split('/').all(segment)
         && !text.starts_with('-')
@@ -254,9 +263,15 @@ mod tests {
 
     #[test]
     fn durations_are_gos() {
-        for (text, expected) in
-            [("30s", 30_000_000_000), ("1m30s", 90_000_000_000), ("1.5s", 1_500_000_000), ("200ms", 200_000_000), ("0", 0), ("1h", 3_600_000_000_000), (".5s", 500_000_000)]
-        {
+        for (text, expected) in [
+            ("30s", 30_000_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1.5s", 1_500_000_000),
+            ("200ms", 200_000_000),
+            ("0", 0),
+            ("1h", 3_600_000_000_000),
+            (".5s", 500_000_000),
+        ] {
             assert_eq!(duration(text), Ok(expected), "{text}");
         }
         for bad in ["", "30", "s", "1x", "1.2.3s", "-1s", "1 s", "999999999999h", "."] {
@@ -270,16 +285,45 @@ mod tests {
         let tables: [(&str, Check, &[&str], &[&str]); 9] = [
             ("port", |text| port(text).is_ok(), &["80", "80/tcp", "53/UDP"], &["0", "65536", "80/x", "+80", "a"]),
             ("signal", |text| signal(text).is_ok(), &["SIGTERM", "term", "9", "SIGRTMIN+3"], &["SIGX", "0", "65", ""]),
-            ("account", |text| account(text).is_ok(), &["root", "www-data", "0", "1000"], &["", "a b", "1a", "4294967295", "a:b"]),
-            ("user", |text| user_and_group(text).is_ok(), &["1000:1000", "app", "app:0"], &["", ":", "a:", ":a", "a:b:c"]),
+            (
+                "account",
+                |text| account(text).is_ok(),
+                &["root", "www-data", "0", "1000"],
+                &["", "a b", "1a", "4294967295", "a:b"],
+            ),
+            (
+                "user",
+                |text| user_and_group(text).is_ok(),
+                &["1000:1000", "app", "app:0"],
+                &["", ":", "a:", ":a", "a:b:c"],
+            ),
             ("variable", |text| variable_name(text).is_ok(), &["A", "_a1"], &["", "1A", "A=B", "A B"]),
-            ("pattern", |text| pattern(text).is_ok(), &["**/*.js", "docs", "a/{b,c}/*"], &["", "/a", "../a", "a{", "[", "a//b"]),
-            ("permissions", |text| permissions(text).is_ok(), &["0755", "755", "0o644", "4755", "04755"], &["7", "999", "0x1", "77777"]),
+            (
+                "pattern",
+                |text| pattern(text).is_ok(),
+                &["**/*.js", "docs", "a/{b,c}/*"],
+                &["", "/a", "../a", "a{", "[", "a//b"],
+            ),
+            (
+                "permissions",
+                |text| permissions(text).is_ok(),
+                &["0755", "755", "0o644", "4755", "04755"],
+                &["7", "999", "0x1", "77777"],
+            ),
             (
                 "url",
                 |text| git_url(text).is_ok(),
                 &["https://x.io/a.git", "git@x.io:a/b.git", "ssh://git@x.io/a", "file:///srv/a", "http://u@x/a"],
-                &["ext::sh -c x", "--upload-pack=x", "https://u:p@x.io/a", "a", "https://", "file://a", "ssh://-oX/a", "ext::sh"],
+                &[
+                    "ext::sh -c x",
+                    "--upload-pack=x",
+                    "https://u:p@x.io/a",
+                    "a",
+                    "https://",
+                    "file://a",
+                    "ssh://-oX/a",
+                    "ext::sh",
+                ],
             ),
             (
                 "reference",
@@ -289,8 +333,12 @@ mod tests {
             ),
         ];
         for (rule, check, good, bad) in tables {
-            good.iter().for_each(|text| assert!(check(text), "{rule}: {text:?}"));
-            bad.iter().for_each(|text| assert!(!check(text), "{rule}: {text:?}"));
+            for text in good {
+                assert!(check(text), "{rule}: {text:?}");
+            }
+            for text in bad {
+                assert!(!check(text), "{rule}: {text:?}");
+            }
         }
     }
 }

@@ -29,12 +29,12 @@ impl fmt::Debug for ConfigText {
 }
 
 impl ConfigText {
-    pub(super) fn new(
-        request: &TemplateRequest<'_>,
-        text: String,
-        included: Vec<SourceFile>,
-    ) -> Self {
-        let name = if has_tags(&request.source.text) { rendered_name(&request.source.name) } else { request.source.name.clone() };
+    pub(super) fn new(request: &TemplateRequest<'_>, text: String, included: Vec<SourceFile>) -> Self {
+        let name = if has_tags(&request.source.text) {
+            rendered_name(&request.source.name)
+        } else {
+            request.source.name.clone()
+        };
         Self {
             source: request.source.clone(),
             rendered: SourceFile { name, text },
@@ -88,7 +88,10 @@ impl ConfigText {
     }
 
     fn says_so(&self) -> String {
-        format!("the lines shown are those of the rendered text; `stager config render` prints all of `{}`", self.source.name)
+        format!(
+            "the lines shown are those of the rendered text; `stager config render` prints all of `{}`",
+            self.source.name
+        )
     }
 
     fn origin(&self, place: &Place) -> Option<Origin> {

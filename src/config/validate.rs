@@ -10,7 +10,8 @@ use crate::source::{Diagnostic, nearest};
 pub(crate) fn check(file: &str, images: &[LoweredImage]) -> Vec<Diagnostic> {
     let nodes: Vec<GraphNode> = images.iter().map(node).collect();
     let checker = Checker { file, images, nodes: &nodes };
-    let mut problems: Vec<Diagnostic> = graph::problems(&nodes).iter().map(|problem| checker.diagnostic(problem)).collect();
+    let mut problems: Vec<Diagnostic> =
+        graph::problems(&nodes).iter().map(|problem| checker.diagnostic(problem)).collect();
     let complete = images.iter().all(|image| image.spec.is_some());
     if complete && problems.is_empty() {
         problems.extend(graph::unused_artifacts(&nodes).into_iter().map(|index| checker.unused(index)));
@@ -63,16 +64,24 @@ impl Checker<'_> {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("each {kind} is a document of its own in this file"),
         };
-        let message = format!("{} `{}` needs the {kind} `{}`, which is not there", self.kind_of(node), self.images[node].name, named.target);
+        let message = format!(
+            "{} `{}` needs the {kind} `{}`, which is not there",
+            self.kind_of(node),
+            self.images[node].name,
+            named.target
+        );
         self.at(self.reference_mark(node, reference), message).code("unknown-reference").help(help)
     }
 
     fn wrong_kind(&self, node: usize, reference: usize, target: usize) -> Diagnostic {
         let named = &self.nodes[node].references[reference];
         let (is, key) = if named.artifact { ("an image", "fromImage") } else { ("an artifact", "fromArtifact") };
-        self.at(self.reference_mark(node, reference), format!("`{}` is {is}, not {}", named.target, article(named.artifact)))
-            .related(self.images[target].mark.place(self.file), "declared here")
-            .help(format!("use `{key}: {}`", named.target))
+        self.at(
+            self.reference_mark(node, reference),
+            format!("`{}` is {is}, not {}", named.target, article(named.artifact)),
+        )
+        .related(self.images[target].mark.place(self.file), "declared here")
+        .help(format!("use `{key}: {}`", named.target))
     }
 
     fn cycle(&self, cycle: &[usize]) -> Diagnostic {
@@ -83,11 +92,14 @@ impl Checker<'_> {
         for (&from, &to) in steps {
             let target = &self.images[to].name;
             let position = self.nodes[from].references.iter().position(|reference| reference.target == *target);
-            let (reference, mark) = (position.map(|at| &self.nodes[from].references[at]), position.map(|at| self.reference_mark(from, at)));
+            let (reference, mark) =
+                (position.map(|at| &self.nodes[from].references[at]), position.map(|at| self.reference_mark(from, at)));
             let mark = mark.unwrap_or(self.images[from].mark);
             let label = format!("`{}` {} `{target}`", self.images[from].name, verb(reference));
             problem = Some(match problem {
-                None => self.at(mark, format!("images need each other in a circle: {}", names.join(" → "))).label(label),
+                None => {
+                    self.at(mark, format!("images need each other in a circle: {}", names.join(" → "))).label(label)
+                }
                 Some(problem) => problem.related(mark.place(self.file), label),
             });
         }

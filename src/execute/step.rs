@@ -110,7 +110,12 @@ pub(super) fn run(
 
 fn run_builder(worker: &Worker<'_, '_>, task: &Task<'_>, step_task: &StepTask) -> Result<(), Error> {
     let engine = worker.engine;
-    let mut lines = Lines::new(|line| engine.events.send(Event::StageOutput { id: task.id.clone(), line }));
+    let secrets = Secrets::of(&step_task.mounts);
+    let mut lines = Lines::new(|line| {
+        let line = secrets.mask(&line);
+        engine.events.send(Event::StageOutput { id: task.id.clone(), line: line.clone() });
+        line
+    });
     let outcome = engine
         .builder
         .run(step_task, &mut |bytes| lines.push(bytes), engine.cancel)
@@ -140,10 +145,8 @@ fn environment(
     extra: &[(String, String)],
     own: &BTreeMap<String, String>,
 ) -> Vec<(String, String)> {
-    let mut env = BTreeMap::from([
-        ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
-        ("HOME".to_owned(), "/root".to_owned()),
-    ]);
+    let mut env =
+        BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned()), ("HOME".to_owned(), "/root".to_owned())]);
     for entry in &config.config.env {
         let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
         env.insert(name.to_owned(), value.to_owned());
@@ -192,14 +195,40 @@ fn step_mounts(
     Ok(all)
 }
 
-/// Cuts output into lines, and keeps the last few.
-struct Lines<S: FnMut(String)> {
+/// Values that must not be seen in a log, whatever a step prints.
+struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// The lines of the secrets among these mounts. A line of fewer than four characters is no secret, and would tear any
+    /// text apart.
+    fn of(mounts: &[StepMount]) -> Self {
+        let mut lines: Vec<String> = mounts
+            .iter()
+            .filter_map(|mount| match &mount.source {
+                MountSource::SecretFile { bytes, .. } => Some(String::from_utf8_lossy(bytes)),
+                _ => None,
+            })
+            .flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
+            .filter(|line| line.chars().count() >= 4)
+            .collect();
+        // A secret that holds another one goes first, or its rest would stay.
+        lines.sort_by_key(|line| std::cmp::Reverse(line.len()));
+        Self(lines)
+    }
+
+    fn mask(&self, line: &str) -> String {
+        self.0.iter().fold(line.to_owned(), |line, secret| line.replace(secret, "***"))
+    }
+}
+
+/// Cuts output into lines, and keeps the last few. The sink gives back what may be kept.
+struct Lines<S: FnMut(String) -> String> {
     sink: S,
     partial: Vec<u8>,
     tail: VecDeque<String>,
 }
 
-impl<S: FnMut(String)> Lines<S> {
+impl<S: FnMut(String) -> String> Lines<S> {
     fn new(sink: S) -> Self {
         Self { sink, partial: Vec::new(), tail: VecDeque::new() }
     }
@@ -219,8 +248,7 @@ impl<S: FnMut(String)> Lines<S> {
         if self.tail.len() == OUTPUT_TAIL {
             self.tail.pop_front();
         }
-        self.tail.push_back(text.clone());
-        (self.sink)(text);
+        self.tail.push_back((self.sink)(text));
     }
 
     fn finish(mut self) -> Vec<String> {
@@ -238,7 +266,10 @@ mod tests {
     #[test]
     fn output_is_cut_into_lines() {
         let mut seen = Vec::new();
-        let mut lines = Lines::new(|line| seen.push(line));
+        let mut lines = Lines::new(|line: String| {
+            seen.push(line.clone());
+            line
+        });
         lines.push(b"one\ntw");
         lines.push(b"o\r\n\nlast");
         let tail = lines.finish();
@@ -249,12 +280,25 @@ mod tests {
     #[test]
     fn a_line_without_end_is_bounded() {
         let mut longest = 0;
-        let mut lines = Lines::new(|line: String| longest = longest.max(line.len()));
+        let mut lines = Lines::new(|line: String| {
+            longest = longest.max(line.len());
+            line
+        });
         for _ in 0..100 {
             lines.push(&[b'x'; 1024]);
         }
         assert!(lines.finish().len() <= OUTPUT_TAIL);
         assert!(longest <= LINE_LIMIT + 1024, "{longest}");
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let secret = |text: &str| StepMount {
+            target: "/run/secrets/x".to_owned(),
+            source: MountSource::SecretFile { bytes: text.as_bytes().to_vec(), mode: 0o400, uid: 0, gid: 0 },
+        };
+        let secrets = Secrets::of(&[secret("token"), secret("long token of two\nlines here\nno\n")]);
+        assert_eq!(secrets.mask("a token, long token of two, lines here, no"), "a ***, ***, ***, no");
     }
 
     #[test]

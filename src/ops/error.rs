@@ -10,6 +10,12 @@ use crate::image::write::DestinationError;
 use crate::plan::PlanError;
 use crate::{giterminism, storage};
 
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
 /// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,7 +24,7 @@ pub enum Error {
     Git(#[from] GitError),
     /// The config.
     #[error(transparent)]
-    Config(#[from] Box<ConfigError>),
+    Config(Box<ConfigError>),
     /// Giterminism refuses something.
     #[error(transparent)]
     Giterminism(#[from] giterminism::Error),
@@ -44,6 +50,8 @@ pub enum Error {
     /// A pattern that names no image.
     #[error("the config has no image `{pattern}`")]
     NoSuchImage {
+        /// The names there are, the first few.
+        names: Vec<String>,
         /// As given.
         pattern: String,
         /// The name most like it.
@@ -66,9 +74,6 @@ pub enum Error {
     /// The builder can't be used.
     #[error("cannot start the builder")]
     Builder(#[source] BuilderError),
-    /// Dev
-    #[error("--dev")]
-    NoDev,
     /// Running the plan.
     #[error(transparent)]
     Execute(#[from] execute::Error),

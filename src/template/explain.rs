@@ -100,6 +100,9 @@ fn with_help(diagnostic: Diagnostic, error: &Error, request: &TemplateRequest<'_
         ErrorKind::InvalidOperation if text.contains("git.tag") => {
             Some("git.tag is none here, as the commit has no tag; git.tag | default(\"…\") stands in".to_owned())
         }
+        ErrorKind::SyntaxError if !text.is_empty() => {
+            Some("what is no template goes between {% raw %} and {% endraw %}".to_owned())
+        }
         ErrorKind::TemplateNotFound => Some(missing_template(error, request)),
         ErrorKind::UnknownFilter => similar(error, FILTERS),
         ErrorKind::UnknownFunction => similar(error, &["env", "range", "dict", "namespace"]),

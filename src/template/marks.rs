@@ -5,6 +5,8 @@
 //! filter look at marked text, the marked rendering differs from the plain one and is thrown away (see
 //! [`super::origin`]).
 
+use std::fmt::Write as _;
+
 const START: char = '\u{F1A60}';
 const BETWEEN: char = '\u{F1A61}';
 const END: char = '\u{F1A62}';
@@ -22,7 +24,7 @@ pub(super) fn insert(template: &str, file: usize) -> String {
         line += breaks;
         fresh |= breaks > 0;
         if tag.is_none() && fresh && !letter.is_whitespace() {
-            marked.push_str(&format!("{START}{file}{BETWEEN}{line}{END}"));
+            write!(marked, "{START}{file}{BETWEEN}{line}{END}").expect("writing to a string does not fail");
             fresh = false;
         }
     }
@@ -54,10 +56,9 @@ fn closing(text: &str, close: &str) -> usize {
             Some(_) if escaped => escaped = false,
             Some(_) if letter == '\\' => escaped = true,
             Some(open) if letter == open => quote = None,
-            Some(_) => {}
             None if matches!(letter, '"' | '\'') => quote = Some(letter),
             None if text[index..].starts_with(close) => return index + close.len(),
-            None => {}
+            _ => {}
         }
     }
     text.len()

@@ -50,8 +50,9 @@ fn failures_name_place_cause_and_remedy() {
         let place =
             found.place.as_ref().map(|place| format!("{}:{}:{}+{}", place.file, place.line, place.column, place.len));
         let code = found.code.as_ref().map(|code| format!(" [{code}]")).unwrap_or_default();
-        let related: String =
+        let related: Vec<String> =
             found.related.iter().map(|related| format!(" < {}:{}", related.place.file, related.place.line)).collect();
+        let related = related.concat();
         format!("{}{related}{code}: {} | {}", place.unwrap_or_default(), found.message, found.help.unwrap_or_default())
     };
     let all: Vec<String> = [
@@ -87,7 +88,7 @@ stager.yaml:1:4+7: cannot render the template: the value is none: there is nothi
 stager.yaml:1:14+4: cannot render the template: slug takes a text, a number or a boolean, not none | git.tag is none here, as the commit has no tag; git.tag | default("…") stands in
 stager.yaml:1:7+6: cannot render the template: undefined value: `brnach` is undefined | a template sees env(), files, git and project, and what it sets itself
 stager.yaml:1:7+10: cannot render the template: undefined value: `git.brnach` is undefined | did you mean `git.branch`?
-stager.yaml:1:9+2: cannot render the template: syntax error: unexpected end of input, expected end of block | 
+stager.yaml:1:9+2: cannot render the template: syntax error: unexpected end of input, expected end of block | what is no template goes between {% raw %} and {% endraw %}
 stager.yaml:2:10+4: cannot render the template: unknown filter: filter slgu is unknown | did you mean `slug`?
 stager.yaml:1:4+8: cannot render the template: unknown function: enw is unknown | did you mean `env`?
 stager.yaml:1:4+17: cannot render the template: template not found: tried to include non-existing template 'libb.j2' | did you mean `.stager/lib.j2`?

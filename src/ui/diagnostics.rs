@@ -57,8 +57,10 @@ type Labelled<'a> = (&'a Place, AnnotationKind, Option<&'a str>);
 /// The places of a diagnostic by file, that of the diagnostic itself first.
 fn by_file(diagnostic: &Diagnostic) -> Vec<(&str, Vec<Labelled<'_>>)> {
     let main = diagnostic.place.iter().map(|place| (place, AnnotationKind::Primary, diagnostic.label.as_deref()));
-    let related =
-        diagnostic.related.iter().map(|related| (&related.place, AnnotationKind::Context, Some(related.label.as_str())));
+    let related = diagnostic
+        .related
+        .iter()
+        .map(|related| (&related.place, AnnotationKind::Context, Some(related.label.as_str())));
     let mut files: Vec<(&str, Vec<Labelled<'_>>)> = Vec::new();
     for labelled in main.chain(related) {
         let file = labelled.0.file.as_str();
@@ -153,10 +155,7 @@ warning: somewhere else
 error: nowhere
 
 error: past the end
-  --> stager.yaml:98:1
-   |
-98 |
-   | ^
+--> stager.yaml:99:5
 
 error: past the line
  --> stager.yaml:1:10

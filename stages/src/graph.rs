@@ -55,7 +55,11 @@ impl GraphNode {
             };
             Some(Reference { target: name.clone(), artifact, role: Role::Import(index) })
         });
-        Self { name: image.name.clone(), artifact: image.artifact, references: base.into_iter().chain(imports).collect() }
+        Self {
+            name: image.name.clone(),
+            artifact: image.artifact,
+            references: base.into_iter().chain(imports).collect(),
+        }
     }
 }
 
@@ -263,7 +267,8 @@ mod tests {
         assert_eq!(order(&graph("a: b c\nb: c\nc:")), Some(vec![2, 1, 0]));
         assert_eq!(order(&graph("a: b\nb: a")), None);
         assert_eq!(order(&graph("a: a")), None);
-        let mut chain: String = (0..50_000).map(|number| format!("n{number}: n{}\n", number + 1)).collect();
+        let links: Vec<String> = (0..50_000).map(|number| format!("n{number}: n{}\n", number + 1)).collect();
+        let mut chain = links.concat();
         chain.push_str("n50000:");
         assert_eq!(order(&graph(&chain)).unwrap().first(), Some(&50_000));
     }

@@ -11,7 +11,7 @@ fn request(files: MemoryFiles) -> LoadRequest<'static> {
     LoadRequest { files: Arc::new(files), config_path: None, dialect: None, git }
 }
 
-fn load_text(text: &str) -> Result<LoweredConfig, Box<ConfigError>> {
+fn load_text(text: &str) -> Result<LoweredConfig, ConfigError> {
     load(&request(MemoryFiles::new().file("stager.yaml", text)))
 }
 
@@ -82,8 +82,52 @@ proptest::proptest! {
 }
 
 const WORDS: &[&str] = &[
-    "stager: 1\nproject: p\n", "---\n", "image: a\n", "artifact: b\n", "from: scratch\n", "fromImage: a\n", "git:\n", "- ", "  ", "{",
-    "}", "[", "]", ", ", "to: /x", "build: ", "steps:", "command: x", "\n", "post: ", "env: ", "{{ project }}", "{% if x %}",
-    "{% endif %}", "{% for i in range(3) %}", "{% endfor %}", "mount: ", "import: ", "tests: ", "publish: ", "tags: ", ": ", "|\n",
-    "&a ", "*a ", "<<: ", "\"", "'", "ж", "0755", "true", "~", "deps: ", "packages: ", "run: ", "caches: ", "secrets: ", "symlinks: ",
+    "stager: 1\nproject: p\n",
+    "---\n",
+    "image: a\n",
+    "artifact: b\n",
+    "from: scratch\n",
+    "fromImage: a\n",
+    "git:\n",
+    "- ",
+    "  ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    "to: /x",
+    "build: ",
+    "steps:",
+    "command: x",
+    "\n",
+    "post: ",
+    "env: ",
+    "{{ project }}",
+    "{% if x %}",
+    "{% endif %}",
+    "{% for i in range(3) %}",
+    "{% endfor %}",
+    "mount: ",
+    "import: ",
+    "tests: ",
+    "publish: ",
+    "tags: ",
+    ": ",
+    "|\n",
+    "&a ",
+    "*a ",
+    "<<: ",
+    "\"",
+    "'",
+    "ж",
+    "0755",
+    "true",
+    "~",
+    "deps: ",
+    "packages: ",
+    "run: ",
+    "caches: ",
+    "secrets: ",
+    "symlinks: ",
 ];

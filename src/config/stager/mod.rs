@@ -4,4 +4,3 @@ mod lower;
 mod schema;
 
 pub(crate) use lower::lower;
-

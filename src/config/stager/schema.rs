@@ -238,8 +238,8 @@ impl FromNode for PackageLists {
         match &node.content {
             Content::Mapping(_) => PackagesByManager::read(node, reader).map(Self::ByManager),
             Content::Sequence(_) => Vec::read(node, reader).map(Self::Any),
-            _ if node.is_null() => Some(Self::Any(Vec::new())),
-            _ => {
+            Content::Scalar(_) if node.is_null() => Some(Self::Any(Vec::new())),
+            Content::Scalar(_) => {
                 reader.wrong_type(node, "a list, or a map of lists by package manager");
                 None
             }

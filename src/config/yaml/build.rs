@@ -137,22 +137,23 @@ impl Builder<'_> {
         };
         match &mut frame.content {
             Open::Sequence(items) => items.push(node),
-            Open::Mapping { entries, key, seen } => match key.take() {
-                Some((key, mark)) => entries.push(Entry { key, mark, value: node }),
-                None => {
-                    let Content::Scalar(scalar) = node.content else {
-                        return Err(Box::new(self.problem(node.mark, "a key must be text, not a list or a map")));
-                    };
-                    if frame.mark.len == 0 {
-                        frame.mark = node.mark;
-                    }
-                    let earlier = seen.insert(scalar.text.clone(), node.mark);
-                    *key = Some((scalar.text.clone(), node.mark));
-                    if let Some(earlier) = earlier {
-                        self.duplicate(&scalar.text, node.mark, earlier);
-                    }
+            Open::Mapping { entries, key, seen } => {
+                if let Some((key, mark)) = key.take() {
+                    entries.push(Entry { key, mark, value: node });
+                    return Ok(());
                 }
-            },
+                let Content::Scalar(scalar) = node.content else {
+                    return Err(Box::new(self.problem(node.mark, "a key must be text, not a list or a map")));
+                };
+                if frame.mark.len == 0 {
+                    frame.mark = node.mark;
+                }
+                let earlier = seen.insert(scalar.text.clone(), node.mark);
+                *key = Some((scalar.text.clone(), node.mark));
+                if let Some(earlier) = earlier {
+                    self.duplicate(&scalar.text, node.mark, earlier);
+                }
+            }
         }
         Ok(())
     }

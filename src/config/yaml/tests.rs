@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 
 fn show(node: &Node) -> String {
@@ -19,7 +21,8 @@ fn problems(text: &str) -> Vec<String> {
     let found = parse("f", text);
     let show = |problem: &Diagnostic| {
         let place = problem.place.clone().expect("has a place");
-        let related: String = problem.related.iter().map(|related| format!(" < {}", related.place.line)).collect();
+        let related: Vec<String> = problem.related.iter().map(|related| format!(" < {}", related.place.line)).collect();
+        let related = related.concat();
         format!("{}:{}{related} {}", place.line, place.column, problem.message)
     };
     found.problems.iter().map(show).collect()
@@ -103,7 +106,7 @@ fn what_is_wrong_has_its_place() {
 fn bombs_are_refused() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
-        text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", ")));
+        writeln!(text, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", ")).unwrap();
     }
     assert!(problems(&text)[0].contains("more than"), "{:?}", problems(&text));
     let flow = problems(&"[".repeat(100_000));

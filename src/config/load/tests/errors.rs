@@ -11,8 +11,9 @@ fn table(cases: &[&str]) -> String {
         let lines = error.diagnostics.iter().map(|problem| {
             let place =
                 problem.place.as_ref().map_or("-".to_owned(), |place| format!("{}:{}", place.line, place.column));
-            let related: String =
+            let related: Vec<String> =
                 problem.related.iter().map(|related| format!(" <{}>", related.place.line)).collect();
+            let related = related.concat();
             let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
             format!("  {place}{related} {}{help}", problem.message)
         });
@@ -612,5 +613,7 @@ error: cannot render the template: syntax error: unexpected `}`, expected end of
   |
 4 | image: {{ naem }
   |                ^
+  |
+  = help: what is no template goes between {% raw %} and {% endraw %}
 "##);
 }

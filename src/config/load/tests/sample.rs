@@ -1,7 +1,7 @@
 use super::*;
 
 /// The sample of the design, with what it leaves open filled in.
-const SAMPLE: &str = r##"
+const SAMPLE: &str = r#"
 stager: 1                       # format version
 project: shop                   # [a-z0-9] and inner '-', at most 50
 platforms: [linux/amd64]
@@ -54,9 +54,10 @@ post:
 tests:
   - {name: version, steps: [{command: app --version, stdout: {startsWith: "app "}}], files: {/usr/bin/app: {permissions: 0755}}}
 publish: {tags: ["{{ git.branch | slug }}"]}
-"##;
+"#;
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "the snapshot is long")]
 fn the_sample_loads() {
     let config = load_text(SAMPLE)
         .unwrap_or_else(|error| panic!("{}", diagnostics::render(&error.diagnostics, &error.sources, false)));
@@ -403,7 +404,8 @@ fn the_sample_loads() {
 #[test]
 fn loops_includes_anchors_and_merges_make_images() {
     let text = "stager: 1\nproject: shop\n{% from 'service.j2' import service %}\n{% for name in ['web', 'api'] %}{{ service(name) }}{% endfor %}\n---\nimage: extra\n<<: &common\n  from: alpine\n  post: {workdir: /srv}\n";
-    let library = "{% macro service(name) %}\n---\nimage: {{ name }}\nfrom: {{ files.read('base') | trim }}\n{% endmacro %}";
+    let library =
+        "{% macro service(name) %}\n---\nimage: {{ name }}\nfrom: {{ files.read('base') | trim }}\n{% endmacro %}";
     let files =
         MemoryFiles::new().file("stager.yaml", text).file(".stager/service.j2", library).file("base", "alpine:3\n");
     let config = load(&request(files)).unwrap_or_else(|error| panic!("{error}"));

@@ -4,8 +4,8 @@ use stages::spec::{Base, BaseFormat};
 
 use super::context::{Context, image_name};
 use crate::config::claim::Claim;
-use crate::config::reference;
 use crate::config::read::At;
+use crate::config::reference;
 use crate::config::rules::{Rule, absolute_path, relative_path};
 use crate::config::stager::schema::ImageDocument;
 use crate::config::yaml::Mark;
@@ -31,7 +31,9 @@ pub(super) fn lower(context: &mut Context<'_>, document: &ImageDocument) -> (Bas
         "fromImage" => {
             context.checked("fromImage", document.from_image.as_ref(), image_name).map(|name| Base::Image { name })
         }
-        _ => context.checked("fromArtifact", document.from_artifact.as_ref(), image_name).map(|name| Base::Artifact { name }),
+        _ => context
+            .checked("fromArtifact", document.from_artifact.as_ref(), image_name)
+            .map(|name| Base::Artifact { name }),
     };
     let mark = keys.iter().find(|(name, _)| *name == key).and_then(|(_, mark)| *mark);
     let base = latest(context, document, base.unwrap_or(Base::Scratch));

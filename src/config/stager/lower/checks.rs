@@ -26,7 +26,8 @@ pub(super) fn tests(context: &mut Context<'_>, entries: Option<&At<Vec<At<TestEn
 }
 
 fn test(context: &mut Context<'_>, entry: &TestEntry) -> ImageTest {
-    let name = context.required((entry.mark, &entry.broken), "name", entry.name.as_ref(), not_blank).unwrap_or_default();
+    let name =
+        context.required((entry.mark, &entry.broken), "name", entry.name.as_ref(), not_blank).unwrap_or_default();
     let env = variables(context, "env", entry.env.as_ref());
     let written = entry.steps.as_ref().map(|steps| steps.value.as_slice()).unwrap_or_default();
     let steps: Vec<TestStep> = written
@@ -95,7 +96,8 @@ fn files(context: &mut Context<'_>, map: Option<&At<MapOf<FileCheckTable>>>) -> 
     let mut checks = BTreeMap::new();
     for (path, table) in pairs {
         let keys = ["files", path.value.as_str()];
-        let checked = within(context, &keys[..1], None, |context| context.checked(&path.value, Some(path), absolute_path));
+        let checked =
+            within(context, &keys[..1], None, |context| context.checked(&path.value, Some(path), absolute_path));
         let check = within(context, &keys, None, |context| file_check(context, &table.value));
         checks.extend(checked.map(|path| (path, check)));
     }

@@ -25,7 +25,12 @@ impl<'a> Context<'a> {
     }
 
     /// A key's value put to a rule; `None` when it is absent or breaks the rule.
-    pub(super) fn checked<T>(&mut self, key: &str, field: Option<&At<String>>, rule: impl Fn(&str) -> Rule<T>) -> Option<T> {
+    pub(super) fn checked<T>(
+        &mut self,
+        key: &str,
+        field: Option<&At<String>>,
+        rule: impl Fn(&str) -> Rule<T>,
+    ) -> Option<T> {
         let field = field?;
         self.reader.key(key, |reader| check(reader, field, &rule))
     }
@@ -62,7 +67,12 @@ impl<'a> Context<'a> {
     }
 
     /// As [`Self::each`], for a key that may be absent.
-    pub(super) fn list<T>(&mut self, key: &str, list: Option<&At<OneOrMany<String>>>, rule: impl Fn(&str) -> Rule<T>) -> Vec<T> {
+    pub(super) fn list<T>(
+        &mut self,
+        key: &str,
+        list: Option<&At<OneOrMany<String>>>,
+        rule: impl Fn(&str) -> Rule<T>,
+    ) -> Vec<T> {
         list.map(|list| self.each(key, &list.value.0, rule)).unwrap_or_default()
     }
 

@@ -9,11 +9,9 @@ use stages::spec::{
 use super::context::{Context, image_name};
 use super::project::within;
 use crate::config::claim::Claim;
-use crate::config::reference;
 use crate::config::read::At;
-use crate::config::rules::{
-    Rule, absolute_path, account, git_reference, git_url, path_below_root, pattern,
-};
+use crate::config::reference;
+use crate::config::rules::{Rule, absolute_path, account, git_reference, git_url, path_below_root, pattern};
 use crate::config::stager::schema::{GitEntry, ImportEntry, MountEntry};
 use crate::config::yaml::Mark;
 
@@ -42,7 +40,11 @@ fn git_mapping(context: &mut Context<'_>, entry: &GitEntry) -> Option<GitMapping
 
 fn git_source(context: &mut Context<'_>, entry: &GitEntry) -> Option<GitSource> {
     let mark = |field: &Option<At<String>>| field.as_ref().map(|field| field.mark);
-    let set = context.exclusive(&[("commit", mark(&entry.commit)), ("tag", mark(&entry.tag)), ("branch", mark(&entry.branch))]);
+    let set = context.exclusive(&[
+        ("commit", mark(&entry.commit)),
+        ("tag", mark(&entry.tag)),
+        ("branch", mark(&entry.branch)),
+    ]);
     let Some(url) = &entry.url else {
         let stray = [("commit", &entry.commit), ("tag", &entry.tag), ("branch", &entry.branch)];
         for (key, field) in stray.into_iter().filter_map(|(key, field)| Some((key, field.as_ref()?))) {
@@ -83,7 +85,10 @@ fn owner(context: &mut Context<'_>, user: Option<&At<String>>, group: Option<&At
 }
 
 /// The imports, and where each names its source.
-pub(super) fn imports(context: &mut Context<'_>, entries: Option<&At<Vec<At<ImportEntry>>>>) -> (Vec<Import>, Vec<Mark>) {
+pub(super) fn imports(
+    context: &mut Context<'_>,
+    entries: Option<&At<Vec<At<ImportEntry>>>>,
+) -> (Vec<Import>, Vec<Mark>) {
     let entries = entries.map(|entries| entries.value.as_slice()).unwrap_or_default();
     let import = |(index, entry): (usize, &At<ImportEntry>)| {
         within(context, &["import"], Some(index), |context| one_import(context, &entry.value))
@@ -146,8 +151,14 @@ fn import_position(context: &mut Context<'_>, entry: &ImportEntry) -> Option<Imp
         let problem = context.reader.error(entry.mark, format!("`{path}` does not say when"));
         problem.help = Some("add `before: deps`, `after: deps`, `before: build` or `after: build`".to_owned());
     }
-    let before = context.checked("before", entry.before.as_ref(), |text| slot(text, ImportPosition::BeforeDeps, ImportPosition::BeforeBuild));
-    before.or_else(|| context.checked("after", entry.after.as_ref(), |text| slot(text, ImportPosition::AfterDeps, ImportPosition::AfterBuild)))
+    let before = context.checked("before", entry.before.as_ref(), |text| {
+        slot(text, ImportPosition::BeforeDeps, ImportPosition::BeforeBuild)
+    });
+    before.or_else(|| {
+        context.checked("after", entry.after.as_ref(), |text| {
+            slot(text, ImportPosition::AfterDeps, ImportPosition::AfterBuild)
+        })
+    })
 }
 
 fn slot(text: &str, deps: ImportPosition, build: ImportPosition) -> Rule<ImportPosition> {

@@ -71,14 +71,7 @@ fn image(file: &str, node: &Node, lowered: &mut Lowered) {
     let valid = !context.reader.has_problems();
     let notes = context.into_problems().into_iter().map(|problem| problem.note(format!("in {kind} `{name}`")));
     lowered.problems.extend(notes);
-    lowered.images.push(LoweredImage {
-        name,
-        artifact,
-        mark,
-        base_mark,
-        import_marks,
-        spec: valid.then_some(spec),
-    });
+    lowered.images.push(LoweredImage { name, artifact, mark, base_mark, import_marks, spec: valid.then_some(spec) });
 }
 
 /// Reads a document that is not the first one; the project's keys in it get an answer of their own.
@@ -88,7 +81,8 @@ fn read_image(reader: &mut Reader<'_>, node: &Node) -> Option<ImageDocument> {
         && let Some(entry) = entries.iter().find(|entry| matches!(entry.key.as_str(), "stager" | "project"))
     {
         let problem = reader.error(entry.mark, "there is more than one project document");
-        problem.help = Some("the first document is the project, each other one an `image:` or an `artifact:`".to_owned());
+        problem.help =
+            Some("the first document is the project, each other one an `image:` or an `artifact:`".to_owned());
         return None;
     }
     ImageDocument::read(node, reader)

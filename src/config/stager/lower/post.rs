@@ -7,8 +7,8 @@ use stages::spec::{Healthcheck, Post, Symlinks};
 use super::context::Context;
 use super::project::within;
 use super::steps::{text_map, variables};
-use crate::config::reference::check_tag;
 use crate::config::read::{At, MapOf, OneOrMany, TextOrList};
+use crate::config::reference::check_tag;
 use crate::config::rules::{
     Rule, absolute_path, c_text, duration, label_name, not_blank, path_below_root, port, signal, user_and_group,
 };
@@ -105,7 +105,9 @@ fn test_command(context: &mut Context<'_>, field: Option<&At<TextOrList>>) -> Ve
             if !valid && words.len() == items.len() {
                 let path = context.reader.path_to("test");
                 let problem = context.reader.error(field.mark, format!("`{path}` is not a health check's command"));
-                problem.help = Some("write [CMD, PROGRAM, ARGUMENT…], [CMD-SHELL, SCRIPT], [NONE], or a text for the shell".to_owned());
+                problem.help = Some(
+                    "write [CMD, PROGRAM, ARGUMENT…], [CMD-SHELL, SCRIPT], [NONE], or a text for the shell".to_owned(),
+                );
             }
             words
         }

@@ -66,7 +66,8 @@ fn context_cleanup(context: &mut Context<'_>, table: &Cleanup) -> CleanupPolicie
     if let Some(entries) = &table.keep {
         let mut policies = Vec::new();
         for (index, entry) in entries.value.iter().enumerate() {
-            let policy = within(context, &["cleanup", "keep"], Some(index), |context| keep_policy(context, &entry.value));
+            let policy =
+                within(context, &["cleanup", "keep"], Some(index), |context| keep_policy(context, &entry.value));
             policies.extend(policy);
         }
         keep = Some(policies);

@@ -36,7 +36,8 @@ fn by_manager(context: &mut Context<'_>, table: &PackagesByManager) -> Option<Pa
     let mut packages = BTreeMap::new();
     for (key, manager, list) in lists {
         if let Some(list) = list {
-            let names = within(context, &["deps", "packages"], None, |context| context.each(key, &list.value.0, package));
+            let names =
+                within(context, &["deps", "packages"], None, |context| context.each(key, &list.value.0, package));
             packages.insert(manager, names);
         }
     }
@@ -95,7 +96,13 @@ pub(super) fn build(context: &mut Context<'_>, build: Option<&At<Build>>) -> Vec
     within(context, &["build"], None, |context| section(context, "steps", readable, steps, &common_keys!(build)))
 }
 
-fn section(context: &mut Context<'_>, key: &str, readable: bool, entries: &[At<StepEntry>], keys: &CommonKeys<'_>) -> Vec<Step> {
+fn section(
+    context: &mut Context<'_>,
+    key: &str,
+    readable: bool,
+    entries: &[At<StepEntry>],
+    keys: &CommonKeys<'_>,
+) -> Vec<Step> {
     if entries.is_empty() && readable {
         without_steps(context, key, keys);
     }
@@ -109,7 +116,10 @@ fn section(context: &mut Context<'_>, key: &str, readable: bool, entries: &[At<S
             let related = context.reader.place(earlier);
             let path = context.reader.path_to(key);
             let problem = context.reader.error(entry.mark, format!("two steps of `{path}` are named `{}`", step.name));
-            *problem = problem.clone().related(related, "first here").help("a step without a name is named by its number, from 1");
+            *problem = problem
+                .clone()
+                .related(related, "first here")
+                .help("a step without a name is named by its number, from 1");
         }
         steps.push(step);
     }
@@ -152,7 +162,13 @@ fn common(context: &mut Context<'_>, keys: &CommonKeys<'_>, section: &Common) ->
     let mut secrets: Vec<Secret> = section.secrets.iter().filter(inherited).cloned().collect();
     caches.extend(own_caches);
     secrets.extend(own_secrets);
-    Common { env, network: network.unwrap_or(section.network), files: files.or_else(|| section.files.clone()), caches, secrets }
+    Common {
+        env,
+        network: network.unwrap_or(section.network),
+        files: files.or_else(|| section.files.clone()),
+        caches,
+        secrets,
+    }
 }
 
 fn step(context: &mut Context<'_>, index: usize, entry: &At<StepEntry>, section: &Common) -> Option<Step> {
@@ -161,7 +177,11 @@ fn step(context: &mut Context<'_>, index: usize, entry: &At<StepEntry>, section:
         StepEntry::Command(text) => {
             let text = At { value: text.clone(), mark: entry.mark };
             let command = super::context::check(&mut context.reader, &text, &not_blank)?;
-            let common = common(context, &CommonKeys { env: None, network: None, files: None, caches: None, secrets: None }, section);
+            let common = common(
+                context,
+                &CommonKeys { env: None, network: None, files: None, caches: None, secrets: None },
+                section,
+            );
             return Some(assemble(number, Command::Shell(command), common, None));
         }
         StepEntry::Table(table) => table,
@@ -224,7 +244,11 @@ fn network(text: &str) -> Rule<Network> {
 }
 
 /// A map of environment variables.
-pub(super) fn variables(context: &mut Context<'_>, key: &str, map: Option<&At<MapOf<AnyScalar>>>) -> BTreeMap<String, String> {
+pub(super) fn variables(
+    context: &mut Context<'_>,
+    key: &str,
+    map: Option<&At<MapOf<AnyScalar>>>,
+) -> BTreeMap<String, String> {
     text_map(context, key, map, variable_name)
 }
 
@@ -257,7 +281,9 @@ fn each_unique<T, U>(
     let mut seen: BTreeMap<String, Mark> = BTreeMap::new();
     let mut found = Vec::new();
     for (index, entry) in entries.map(|entries| entries.value.as_slice()).unwrap_or_default().iter().enumerate() {
-        let Some(lowered) = within(context, &[key], Some(index), |context| lower(context, &entry.value)) else { continue };
+        let Some(lowered) = within(context, &[key], Some(index), |context| lower(context, &entry.value)) else {
+            continue;
+        };
         let identity = identity(&lowered);
         if let Some(earlier) = seen.insert(identity.clone(), entry.mark) {
             let (related, path) = (context.reader.place(earlier), context.reader.path_to(key));
