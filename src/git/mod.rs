@@ -1,4 +1,18 @@
 //! git objects: trees, checksums, layouts, remote clones; no policy.
+//!
+//! Everything is read from objects; nothing is ever checked out, and the user's repository is never written to.
+//!
+//! - [`Repository`] is a cheap handle for all threads: HEAD, trees, blobs, differences, checksums.
+//! - A [`Placement`] says what of a tree goes where in an image. [`lay_out`] writes placements as an overlay layer
+//!   directory, whole or as the difference from other placements; [`stream`] hands the same entries over one by one.
+//! - [`Repository::uncommitted`] compares the work tree with HEAD by git's own notes, [`Repository::snapshot`] makes a tree
+//!   of it in a store of ours.
+//! - [`Remotes`] keeps clones of other repositories.
+//!
+//! Paths are relative to the repository's root unless a function says otherwise; [`Repository::in_project`] makes them from
+//! paths of the project. They are bytes, because git's are. Trees are always whole trees of commits, since `.gitmodules`
+//! is at their root: submodules are followed wherever content is read.
+
 mod checksum;
 mod diff;
 mod error;

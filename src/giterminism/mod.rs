@@ -1,15 +1,23 @@
-//! The gate through which every project file and environment look-up passes.
+//! Giterminism: a build reads a commit, not a directory, and what is let in from outside is declared and reviewed.
 //!
-//! A build reads a commit, not a directory: configs, templates and files come from the HEAD commit, and a working copy that
-//! differs is refused, not silently ignored. What may be let in from outside is declared in `stager-giterminism.yaml` (or
-//! `werf-giterminism.yaml`), which is itself read from the commit: [`Rules`]. [`Gate`] is the only reader of project files and of
-//! the environment, and records what it read.
+//! [`Rules`] is what `stager-giterminism.yaml` and `werf-giterminism.yaml` of the commit allow. [`Gate`] applies them: it
+//! is the only reader of project files, environment variables and secrets, hands the config its [`FileReader`], and
+//! remembers what it let through and what it refused. What is refused is a [`Refusal`], which names the thing, the rule
+//! and the lines that would allow it.
+//!
+//! [`FileReader`]: crate::source::FileReader
 
-mod entries;
+mod base_files;
 mod error;
 mod gate;
+mod patterns;
+mod reader;
 mod rules;
+mod secrets;
+#[cfg(test)]
+mod tests;
 
-pub use error::{Error, Refusal};
+pub use error::{Error, Refusal, RefusalKind};
 pub use gate::{Gate, GateOptions, Mode, Read, ReadKind};
+pub use reader::FileClass;
 pub use rules::{RULES_FILES, Rules};

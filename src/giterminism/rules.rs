@@ -1,194 +1,239 @@
-//! `stager-giterminism.yaml`: what may be let in from outside of the commit.
+//! The typed content of `stager-giterminism.yaml` and `werf-giterminism.yaml`.
 
 use serde::Deserialize;
+use serde_yaml::Value;
 
-use super::entries::Entries;
+use super::error::Error;
+use super::patterns::{HostPaths, Names, Paths};
+use crate::source::nearest;
 
-/// The files that hold the rules, the first one there wins.
-pub const RULES_FILES: &[&str] = &["stager-giterminism.yaml", "werf-giterminism.yaml"];
+/// Where rules are looked for; what any of them allows is allowed.
+pub const RULES_FILES: [&str; 2] = ["stager-giterminism.yaml", "werf-giterminism.yaml"];
 
-/// The rules as typed values; nothing is allowed by default.
-#[derive(Debug, Clone, Default)]
+/// What a project lets in from outside of the commit. The default allows nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Rules {
-    /// The file that they were read from; the first of [`RULES_FILES`] when there is none.
-    pub(super) file: String,
-    pub(super) allow_uncommitted_config: bool,
-    pub(super) uncommitted_templates: Entries,
-    pub(super) env_variables: Entries,
-    pub(super) uncommitted_files: Entries,
-    pub(super) secret_env_variables: Entries,
-    pub(super) secret_files: Entries,
-    pub(super) from_latest: bool,
-    pub(super) git_branches: Branches,
-    pub(super) base_files: Entries,
-    pub(super) host_mounts: Entries,
-    pub(super) host_network: bool,
+    #[serde(rename = "giterminismConfigVersion")]
+    _version: Version,
+    pub(super) cli: CliRules,
+    pub(super) config: ConfigRules,
+    /// Charts are no part of a build; the key is accepted for the tool that deploys.
+    #[serde(rename = "helm")]
+    _helm: HelmRules,
+    /// As for charts: there are no includes here.
+    #[serde(rename = "includes")]
+    _includes: IncludesRules,
 }
 
-/// Which branches of remote repositories may be used.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Branches {
-    pub(super) all: bool,
-    pub(super) some: Entries,
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct CliRules {
+    pub(super) allow_custom_tags: bool,
 }
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ConfigRules {
+    pub(super) allow_uncommitted: bool,
+    pub(super) allow_uncommitted_templates: Paths,
+    pub(super) go_template_rendering: TemplateRules,
+    pub(super) stapel: StapelRules,
+    pub(super) dockerfile: DockerfileRules,
+    pub(super) secrets: SecretRules,
+    pub(super) native: NativeRules,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct TemplateRules {
+    pub(super) allow_env_variables: Names,
+    pub(super) allow_uncommitted_files: Paths,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct StapelRules {
+    pub(super) allow_from_latest: bool,
+    pub(super) git: StapelGitRules,
+    pub(super) mount: StapelMountRules,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct StapelGitRules {
+    pub(super) allow_branch: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct StapelMountRules {
+    pub(super) allow_build_dir: bool,
+    pub(super) allow_from_paths: HostPaths,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct DockerfileRules {
+    pub(super) allow_uncommitted: Paths,
+    pub(super) allow_uncommitted_dockerignore_files: Paths,
+    pub(super) allow_context_add_files: Paths,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct SecretRules {
+    pub(super) allow_env_variables: Names,
+    pub(super) allow_files: HostPaths,
+    pub(super) allow_value_ids: Names,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct NativeRules {
+    pub(super) allow_from_latest: bool,
+    pub(super) allow_base_files: HostPaths,
+    pub(super) allow_git_branches: Branches,
+    pub(super) allow_host_mounts: HostPaths,
+    pub(super) allow_host_network: bool,
+}
+
+/// Branches by name, or all or none of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a list of branch names, or true or false")]
+pub(super) enum Branches {
+    All(bool),
+    Named(Names),
+}
+
+impl Branches {
+    pub(super) fn allow(&self, branch: &str) -> bool {
+        match self {
+            Self::All(allowed) => *allowed,
+            Self::Named(names) => names.allow(branch),
+        }
+    }
+}
+
+impl Default for Branches {
+    fn default() -> Self {
+        Self::All(false)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct HelmRules {
+    #[serde(rename = "allowUncommittedFiles")]
+    _allow_uncommitted_files: Paths,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct IncludesRules {
+    #[serde(rename = "allowIncludesUpdate")]
+    _allow_includes_update: bool,
+}
+
+/// `giterminismConfigVersion`: 1, as a number or text.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "Value")]
+struct Version;
+
+impl TryFrom<Value> for Version {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        if value.as_u64() == Some(1) || value.as_str() == Some("1") {
+            Ok(Self)
+        } else {
+            Err("giterminismConfigVersion must be 1".to_owned())
+        }
+    }
+}
+
+/// Every key there is, by its path.
+const KEYS: [&str; 34] = [
+    "giterminismConfigVersion",
+    "cli",
+    "cli.allowCustomTags",
+    "config",
+    "config.allowUncommitted",
+    "config.allowUncommittedTemplates",
+    "config.goTemplateRendering",
+    "config.goTemplateRendering.allowEnvVariables",
+    "config.goTemplateRendering.allowUncommittedFiles",
+    "config.stapel",
+    "config.stapel.allowFromLatest",
+    "config.stapel.git",
+    "config.stapel.git.allowBranch",
+    "config.stapel.mount",
+    "config.stapel.mount.allowBuildDir",
+    "config.stapel.mount.allowFromPaths",
+    "config.dockerfile",
+    "config.dockerfile.allowUncommitted",
+    "config.dockerfile.allowUncommittedDockerignoreFiles",
+    "config.dockerfile.allowContextAddFiles",
+    "config.secrets",
+    "config.secrets.allowEnvVariables",
+    "config.secrets.allowFiles",
+    "config.secrets.allowValueIds",
+    "config.native",
+    "config.native.allowFromLatest",
+    "config.native.allowBaseFiles",
+    "config.native.allowGitBranches",
+    "config.native.allowHostMounts",
+    "config.native.allowHostNetwork",
+    "helm",
+    "helm.allowUncommittedFiles",
+    "includes",
+    "includes.allowIncludesUpdate",
+];
 
 impl Rules {
-    /// Reads the text of a rules file.
-    ///
-    /// # Errors
-    /// Says what is wrong, with the line.
-    pub fn parse(file: &str, text: &str) -> Result<Self, String> {
-        let document: Document = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
-        match &document.giterminism_config_version {
-            Version::Number(1) => {}
-            Version::Text(text) if text == "1" => {}
-            _ => return Err("`giterminismConfigVersion` must be 1".to_owned()),
+    /// Reads a file of rules. All unknown keys are reported at once.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
+        let broken = |mistakes| Error::Rules { file: file.to_owned(), mistakes };
+        let value: Value = serde_yaml::from_str(text).map_err(|error| broken(vec![error.to_string()]))?;
+        let Value::Mapping(root) = &value else {
+            return Err(broken(vec!["giterminismConfigVersion: 1 is missing".to_owned()]));
+        };
+        let mut mistakes = Vec::new();
+        if !root.contains_key("giterminismConfigVersion") {
+            mistakes.push("giterminismConfigVersion: 1 is missing".to_owned());
         }
-        let Config {
-            allow_uncommitted,
-            allow_uncommitted_templates,
-            go_template_rendering,
-            stapel,
-            secrets,
-            native,
-            ..
-        } = document.config;
-        let mut host_mounts = stapel.mount.allow_from_paths;
-        host_mounts.extend(native.allow_host_mounts);
-        Ok(Self {
-            file: file.to_owned(),
-            allow_uncommitted_config: allow_uncommitted,
-            uncommitted_templates: Entries::new(&allow_uncommitted_templates)?,
-            env_variables: Entries::new(&go_template_rendering.allow_env_variables)?,
-            uncommitted_files: Entries::new(&go_template_rendering.allow_uncommitted_files)?,
-            secret_env_variables: Entries::new(&secrets.allow_env_variables)?,
-            secret_files: Entries::new(&secrets.allow_files)?,
-            from_latest: stapel.allow_from_latest || native.allow_from_latest,
-            git_branches: Branches { all: stapel.git.allow_branch, some: Entries::new(&native.allow_git_branches)? },
-            base_files: Entries::new(&native.allow_base_files)?,
-            host_mounts: Entries::new(&host_mounts)?,
-            host_network: native.allow_host_network,
-        })
+        unknown_keys(&value, "", &mut mistakes);
+        if !mistakes.is_empty() {
+            return Err(broken(mistakes));
+        }
+        // From the text again, not from the value: only so do messages have lines.
+        let rules: Self = serde_yaml::from_str(text).map_err(|error| broken(vec![error.to_string()]))?;
+        let host_paths = [
+            ("config.secrets.allowFiles", &rules.config.secrets.allow_files),
+            ("config.native.allowBaseFiles", &rules.config.native.allow_base_files),
+            ("config.native.allowHostMounts", &rules.config.native.allow_host_mounts),
+            ("config.stapel.mount.allowFromPaths", &rules.config.stapel.mount.allow_from_paths),
+        ];
+        let bad = host_paths.iter().filter_map(|(key, paths)| Some(format!("{key}: {}", paths.check().err()?)));
+        let bad: Vec<String> = bad.collect();
+        if bad.is_empty() { Ok(rules) } else { Err(broken(bad)) }
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Version {
-    Number(i64),
-    Text(String),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    #[serde(rename = "giterminismConfigVersion")]
-    giterminism_config_version: Version,
-    #[serde(default)]
-    config: Config,
-    /// Rules of werf's that concern what stager does not do; accepted so that one file serves both.
-    #[serde(default, rename = "cli")]
-    _cli: Ignored,
-    #[serde(default, rename = "helm")]
-    _helm: Ignored,
-    #[serde(default, rename = "includes")]
-    _includes: Ignored,
-}
-
-#[derive(Default, Deserialize)]
-struct Ignored {}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Config {
-    allow_uncommitted: bool,
-    allow_uncommitted_templates: Vec<String>,
-    go_template_rendering: Rendering,
-    stapel: Stapel,
-    secrets: Secrets,
-    native: Native,
-    #[serde(rename = "dockerfile")]
-    _dockerfile: Dockerfile,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Rendering {
-    allow_env_variables: Vec<String>,
-    allow_uncommitted_files: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Stapel {
-    allow_from_latest: bool,
-    git: StapelGit,
-    mount: StapelMount,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct StapelGit {
-    allow_branch: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct StapelMount {
-    #[serde(rename = "allowBuildDir")]
-    _allow_build_dir: bool,
-    allow_from_paths: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Dockerfile {
-    #[serde(rename = "allowUncommitted")]
-    _allow_uncommitted: Vec<String>,
-    #[serde(rename = "allowUncommittedDockerignoreFiles")]
-    _allow_uncommitted_dockerignore_files: Vec<String>,
-    #[serde(rename = "allowContextAddFiles")]
-    _allow_context_add_files: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Secrets {
-    allow_env_variables: Vec<String>,
-    allow_files: Vec<String>,
-    #[serde(rename = "allowValueIds")]
-    _allow_value_ids: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Native {
-    allow_from_latest: bool,
-    allow_base_files: Vec<String>,
-    allow_git_branches: Vec<String>,
-    allow_host_mounts: Vec<String>,
-    allow_host_network: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_whole_file_of_either_tool_is_read() {
-        let text = "giterminismConfigVersion: \"1\"\ncli: {allowCustomTags: true}\nconfig:\n  allowUncommitted: true\n  \
-                    goTemplateRendering: {allowEnvVariables: [CI, /A_.*/]}\n  stapel: {mount: {allowFromPaths: [/cache]}}\n  \
-                    dockerfile: {allowUncommitted: [Dockerfile]}\n  native: {allowHostMounts: [/ccache]}\nhelm: {}\n";
-        let rules = Rules::parse("werf-giterminism.yaml", text).unwrap();
-        assert!(rules.allow_uncommitted_config && rules.env_variables.allow("A_B"));
-        assert!(rules.host_mounts.allow("/cache") && rules.host_mounts.allow("/ccache"));
-    }
-
-    #[test]
-    fn unknown_keys_and_versions_are_refused() {
-        let unknown = Rules::parse("f", "giterminismConfigVersion: 1\nconfig: {allowUncomitted: true}\n").unwrap_err();
-        assert!(unknown.contains("allowUncomitted") && unknown.contains("line 2"), "{unknown}");
-        assert!(Rules::parse("f", "giterminismConfigVersion: 2\n").is_err());
-        assert!(Rules::parse("f", "config: {}\n").is_err());
+fn unknown_keys(value: &Value, path: &str, mistakes: &mut Vec<String>) {
+    let Value::Mapping(entries) = value else { return };
+    for (key, value) in entries {
+        let shown = key.as_str().map_or_else(|| format!("{key:?}"), str::to_owned);
+        let full = if path.is_empty() { shown.clone() } else { format!("{path}.{shown}") };
+        if KEYS.contains(&full.as_str()) {
+            unknown_keys(value, &full, mistakes);
+            continue;
+        }
+        let siblings = KEYS.iter().filter_map(|key| match key.rsplit_once('.') {
+            Some((parent, name)) => (parent == path).then_some(name),
+            None => path.is_empty().then_some(*key),
+        });
+        let hint = nearest(&shown, siblings).map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+        mistakes.push(format!("unknown key `{full}`{hint}"));
     }
 }

@@ -1,0 +1,72 @@
+//! Secrets: allowed by name or path, read at the last moment, never recorded.
+
+use stages::spec::SecretSource;
+
+use super::error::{Error, RefusalKind};
+use super::gate::{Gate, ReadKind};
+
+/// A secret larger than this is a mistake.
+const LIMIT: u64 = 1 << 20;
+
+impl Gate {
+    /// Refuses a secret unless the rules allow it. A value written in the config is judged by
+    /// [`Gate::check_secret_value`], which knows its id.
+    pub fn check_secret(&self, source: &SecretSource) -> Result<(), Error> {
+        match source {
+            SecretSource::Env(name) => {
+                let allowed = self.any(|rules| rules.config.secrets.allow_env_variables.allow(name));
+                self.check(allowed, RefusalKind::SecretVariable, "config.secrets.allowEnvVariables", name)
+            }
+            SecretSource::File(path) => {
+                let place = self.host_path(path)?;
+                let (project, home) = (&self.options.directory, self.home());
+                let allowed = self.any(|rules| rules.config.secrets.allow_files.allow(&place, project, home));
+                self.check(allowed, RefusalKind::SecretFile, "config.secrets.allowFiles", path)
+            }
+            SecretSource::Value(_) => Ok(()),
+        }
+    }
+
+    /// Refuses a secret whose value is in the config unless the rules allow its id. The value is never repeated.
+    pub fn check_secret_value(&self, id: &str) -> Result<(), Error> {
+        let allowed = self.any(|rules| rules.config.secrets.allow_value_ids.allow(id));
+        self.check(allowed, RefusalKind::SecretValue, "config.secrets.allowValueIds", id)
+    }
+
+    /// The value of a secret, if the rules allow it. It is never recorded.
+    pub fn secret(&self, source: &SecretSource) -> Result<Vec<u8>, Error> {
+        match source {
+            SecretSource::Value(value) => Ok(value.clone().into_bytes()),
+            SecretSource::Env(name) => {
+                self.check_secret(source)?;
+                self.note(ReadKind::Secret, name, None);
+                let value = self.options.env.get(name).ok_or_else(|| Error::NoVariable { name: name.clone() })?;
+                Ok(value.clone().into_bytes())
+            }
+            SecretSource::File(path) => {
+                self.check_secret(source)?;
+                self.note(ReadKind::Secret, path, None);
+                self.secret_file(path)
+            }
+        }
+    }
+
+    fn secret_file(&self, path: &str) -> Result<Vec<u8>, Error> {
+        use std::io::Read as _;
+        let full = self.host_path(path)?;
+        let failed = |error| Error::io("read the secret", &full, error);
+        let file = match fs_err::File::open(&full) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NotFound { path: path.to_owned(), place: "on this machine" });
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let mut value = Vec::new();
+        file.take(LIMIT + 1).read_to_end(&mut value).map_err(failed)?;
+        if value.len() as u64 > LIMIT {
+            return Err(failed(std::io::Error::other("it is larger than 1 MiB")));
+        }
+        Ok(value)
+    }
+}

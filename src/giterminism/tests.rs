@@ -1,0 +1,374 @@
+use std::path::Path;
+
+use stages::spec::SecretSource;
+
+use super::*;
+use crate::git::fixture::Fixture;
+use crate::source::{FileReader as _, ReadErrorKind};
+
+fn options(fixture: &Fixture, mode: Mode) -> GateOptions {
+    let env = [("TAG", "7"), ("CI_JOB", "x"), ("HOME", "/home/u")];
+    GateOptions {
+        tree: fixture.tree(),
+        mode,
+        env: env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        directory: fixture.directory.path().to_owned(),
+    }
+}
+
+fn open(fixture: &Fixture, mode: Mode) -> Result<Gate, Error> {
+    Gate::open(fixture.repository(), options(fixture, mode))
+}
+
+fn strict(fixture: &Fixture) -> Gate {
+    open(fixture, Mode::Strict).unwrap()
+}
+
+fn loose(fixture: &Fixture) -> Gate {
+    open(fixture, Mode::Loose).unwrap()
+}
+
+const VERSION: &str = "giterminismConfigVersion: 1\n";
+
+fn rules(text: &str) -> String {
+    format!("{VERSION}{text}")
+}
+
+fn refusals(gate: &Gate) -> Vec<(RefusalKind, Vec<String>)> {
+    gate.refusals().into_iter().map(|refusal| (refusal.kind, refusal.names)).collect()
+}
+
+#[test]
+fn files_come_from_the_commit_and_must_be_the_same_on_disk() {
+    let fixture =
+        Fixture::with(&[("stager.yaml", "a"), (".stager/lib", "b"), ("data/x", "c"), (".gitignore", "out\n")]);
+    fixture.link("link", "data/x");
+    fixture.commit("link");
+    let gate = strict(&fixture);
+    assert_eq!(gate.read("stager.yaml").unwrap(), b"a");
+    assert_eq!(gate.read("link").unwrap(), b"c");
+    assert_eq!(gate.read("none").unwrap_err().kind, ReadErrorKind::NotFound);
+    assert_eq!(gate.read("../x").unwrap_err().kind, ReadErrorKind::Invalid);
+    assert!(gate.exists("data/x").unwrap() && gate.is_dir("data").unwrap());
+    assert!(!gate.exists("data").unwrap() && !gate.is_dir("data/x").unwrap());
+
+    fixture.write("stager.yaml", "changed");
+    fixture.write("data/x", "changed");
+    fixture.remove(".stager/lib");
+    fixture.write("untracked", "");
+    fixture.write("out", "ignored");
+    let gate = strict(&fixture);
+    for (path, kind, rule) in [
+        ("stager.yaml", RefusalKind::Modified, "config.allowUncommitted"),
+        ("data/x", RefusalKind::Modified, "config.goTemplateRendering.allowUncommittedFiles"),
+        ("link", RefusalKind::Modified, "config.goTemplateRendering.allowUncommittedFiles"),
+        (".stager/lib", RefusalKind::Deleted, "config.allowUncommittedTemplates"),
+        ("untracked", RefusalKind::Untracked, "config.goTemplateRendering.allowUncommittedFiles"),
+    ] {
+        let error = gate.read(path).unwrap_err();
+        assert!(error.is_refusal() && error.message.contains(path), "{error}");
+        assert!(error.hint.unwrap().contains(rule.rsplit('.').next().unwrap()));
+        assert!(refusals(&gate).iter().any(|(of, names)| *of == kind && names.contains(&path.to_owned())));
+    }
+    assert_eq!(gate.read("out").unwrap_err().kind, ReadErrorKind::NotFound, "what git ignores is not there");
+    let together = gate.refusals().into_iter().find(|refusal| refusal.names.len() == 2).unwrap();
+    let rule = "config:\n  goTemplateRendering:\n    allowUncommittedFiles: [\"data/x\", \"link\"]";
+    assert_eq!(together.to_string(), "giterminism refuses the files `data/x`, `link`: they differ from the commit");
+    assert_eq!(together.allow, format!("stager-giterminism.yaml:\ngiterminismConfigVersion: 1\n{rule}"));
+}
+
+#[test]
+fn loose_giterminism_reads_the_disk_and_warns() {
+    let fixture = Fixture::with(&[("stager.yaml", "a"), ("data/x", "c"), ("data/gone", "")]);
+    fixture.write("stager.yaml", "changed");
+    fixture.write("data/new", "");
+    fixture.remove("data/gone");
+    let gate = loose(&fixture);
+    assert_eq!(gate.read("stager.yaml").unwrap(), b"changed");
+    assert_eq!(gate.glob("data/*").unwrap(), ["data/new", "data/x"]);
+    assert_eq!(gate.read("data/gone").unwrap_err().kind, ReadErrorKind::NotFound);
+    assert_eq!(gate.env("TAG").unwrap().as_deref(), Some("7"));
+    assert_eq!(gate.secret(&SecretSource::Env("TAG".to_owned())).unwrap(), b"7");
+    assert_eq!(gate.refusals().len(), 5, "{:?}", gate.refusals());
+}
+
+#[test]
+fn a_snapshot_is_read_without_a_look_at_the_disk() {
+    let fixture = Fixture::with(&[("stager.yaml", "a")]);
+    fixture.write("stager.yaml", "changed");
+    fixture.write("new", "");
+    let gate = open(&fixture, Mode::Dev).unwrap();
+    assert_eq!(gate.read("stager.yaml").unwrap(), b"a");
+    assert_eq!(gate.glob("*").unwrap(), ["stager.yaml"]);
+    assert!(gate.env("TAG").unwrap_err().is_refusal());
+}
+
+#[test]
+fn patterns_see_what_the_commit_has() {
+    let fixture = Fixture::with(&[("t/a.tpl", ""), ("t/sub/b.tpl", ""), ("t/c.txt", ""), (".gitignore", "*.tmp\n")]);
+    fixture.write("t/x.tmp", "");
+    let gate = strict(&fixture);
+    assert_eq!(gate.glob("t/*").unwrap(), ["t/a.tpl", "t/c.txt"]);
+    assert_eq!(gate.glob("**/*.tpl").unwrap(), ["t/a.tpl", "t/sub/b.tpl"]);
+    assert_eq!(gate.glob("t/[").unwrap_err().kind, ReadErrorKind::Invalid);
+    fixture.write("t/new1.tpl", "");
+    fixture.write("t/new2.tpl", "");
+    fixture.remove("t/a.tpl");
+    let gate = strict(&fixture);
+    assert_eq!(gate.glob("*.md").unwrap(), Vec::<String>::new());
+    assert!(gate.glob("t/*.tpl").unwrap_err().is_refusal());
+    let expected = [
+        (RefusalKind::Untracked, vec!["t/new1.tpl".to_owned(), "t/new2.tpl".to_owned()]),
+        (RefusalKind::Deleted, vec!["t/a.tpl".to_owned()]),
+    ];
+    assert_eq!(refusals(&gate), expected);
+}
+
+#[test]
+fn rules_let_uncommitted_files_in() {
+    let allow = "config:\n  allowUncommitted: true\n  allowUncommittedTemplates: [/.stager/**/*.tpl]\n  goTemplateRendering:\n    allowUncommittedFiles: [data, links/one]\n";
+    let fixture = Fixture::with(&[("stager-giterminism.yaml", &rules(allow)), ("stager.yaml", "a"), ("other", "o")]);
+    fixture.write("stager.yaml", "changed");
+    fixture.write(".stager/x.tpl", "t");
+    fixture.write("data/deep/new", "n");
+    fixture.write("secret", "s");
+    fs_err::create_dir(fixture.path("links")).unwrap();
+    fixture.link("links/one", "../secret");
+    let gate = strict(&fixture);
+    assert_eq!(gate.read("stager.yaml").unwrap(), b"changed");
+    assert_eq!(gate.read(".stager/x.tpl").unwrap(), b"t");
+    assert_eq!(gate.read("data/deep/new").unwrap(), b"n");
+    assert_eq!(gate.glob("data/**").unwrap(), ["data/deep/new"]);
+    assert!(gate.is_dir("data").unwrap());
+    assert_eq!(gate.read("data/none").unwrap_err().kind, ReadErrorKind::NotFound);
+    assert!(gate.read("links/one").unwrap_err().is_refusal(), "an allowed link does not allow its target");
+    assert_eq!(refusals(&gate), [(RefusalKind::LinkTarget, vec!["secret".to_owned()])]);
+    let uncommitted: Vec<_> =
+        gate.reads().into_iter().filter(|read| read.kind == ReadKind::Uncommitted && read.digest.is_some()).collect();
+    assert_eq!(uncommitted.len(), 3);
+}
+
+#[test]
+fn rules_themselves_must_be_committed() {
+    let fixture = Fixture::with(&[("stager.yaml", "")]);
+    fixture.write("stager-giterminism.yaml", VERSION);
+    let open = |mode| open(&fixture, mode);
+    assert!(open(Mode::Strict).unwrap_err().is_refusal());
+    assert!(open(Mode::Loose).is_ok());
+    fixture.commit("rules");
+    assert!(open(Mode::Strict).is_ok());
+    fixture.write("stager-giterminism.yaml", "config: [\n");
+    assert!(open(Mode::Strict).unwrap_err().is_refusal());
+    assert!(matches!(open(Mode::Loose), Err(Error::Rules { .. })), "loose reads the disk, and checks it");
+}
+
+#[test]
+fn a_project_in_a_subdirectory_has_its_own_rules() {
+    let fixture = Fixture::with(&[
+        ("sub/stager-giterminism.yaml", &rules("config: {goTemplateRendering: {allowEnvVariables: [TAG]}}")),
+        ("sub/a", "inner"),
+        ("a", "outer"),
+    ]);
+    let repository = crate::git::Repository::discover(&fixture.path("sub")).unwrap();
+    let directory = fixture.path("sub");
+    let gate = Gate::open(repository, GateOptions { directory, ..options(&fixture, Mode::Strict) }).unwrap();
+    assert_eq!(gate.read("a").unwrap(), b"inner");
+    assert_eq!(gate.glob("*").unwrap(), ["a", "stager-giterminism.yaml"]);
+    assert!(gate.env("TAG").is_ok());
+}
+
+#[test]
+fn variables_are_allowed_by_name_glob_or_expression() {
+    let allow = "config:\n  goTemplateRendering:\n    allowEnvVariables: [TAG, 'GLOB_*', '/CI_[A-Z]+/', '/a|bc/']\n";
+    let fixture = Fixture::with(&[("werf-giterminism.yaml", &rules(allow))]);
+    let gate = strict(&fixture);
+    for name in ["TAG", "GLOB_X", "CI_JOB", "a", "bc"] {
+        assert!(gate.env(name).is_ok(), "{name}");
+    }
+    for name in ["TAGS", "XCI_JOB", "CI_JOB1", "abc", "", "tag"] {
+        assert!(gate.env(name).unwrap_err().is_refusal(), "{name}");
+    }
+    assert_eq!(gate.env("TAG").unwrap().as_deref(), Some("7"));
+    assert_eq!(gate.env("GLOB_UNSET").unwrap(), None);
+}
+
+#[test]
+fn what_a_config_claims_is_allowed_by_its_key() {
+    type Check = dyn Fn(&Gate) -> Result<(), Error>;
+    let native = "config: {native: {allowFromLatest: true, allowGitBranches: [main, /release-.*/], allowHostMounts: [/var/cache/*, ~/m2], allowHostNetwork: true}}";
+    let stapel = "config: {stapel: {allowFromLatest: true, git: {allowBranch: true}, mount: {allowBuildDir: true, allowFromPaths: [/x]}}, dockerfile: {allowContextAddFiles: [f]}}\ncli: {allowCustomTags: true}";
+    let cases: [(&Check, bool, bool); 12] = [
+        (&|gate| gate.check_from_latest("app"), true, true),
+        (&|gate| gate.check_git_branch("https://h/x", "main"), true, true),
+        (&|gate| gate.check_git_branch("https://h/x", "release-1"), true, true),
+        (&|gate| gate.check_git_branch("https://h/x", "other"), false, true),
+        (&|gate| gate.check_host_mount("/var/cache/apt/y"), true, false),
+        (&|gate| gate.check_host_mount("/x/y"), false, true),
+        (&|gate| gate.check_host_mount("~/m2/repo"), true, false),
+        (&|gate| gate.check_host_mount("/var/cache/../lib"), false, false),
+        (&|gate| gate.check_host_network("app"), true, false),
+        (&|gate| gate.check_build_dir_mount("/c"), false, true),
+        (&|gate| gate.check_custom_tag("v1"), false, true),
+        (&|gate| gate.check_context_file("f"), false, true),
+    ];
+    let gates = [native, stapel].map(|text| strict(&Fixture::with(&[("stager-giterminism.yaml", &rules(text))])));
+    for (at, (check, by_native, by_stapel)) in cases.iter().enumerate() {
+        assert_eq!((check(&gates[0]).is_ok(), check(&gates[1]).is_ok()), (*by_native, *by_stapel), "case {at}");
+    }
+    let gate = strict(&Fixture::with(&[("a", "")]));
+    let refused = gate.check_from_latest("app").unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "giterminism refuses `fromLatest` of image `app`: what the base's tag stands for changes without a commit"
+    );
+    let lines = "giterminismConfigVersion: 1\nconfig:\n  native:\n    allowFromLatest: true";
+    assert_eq!(gate.refusals()[0].allow, format!("stager-giterminism.yaml:\n{lines}"));
+    assert!(Rules::parse("f", lines).is_ok());
+}
+
+#[test]
+fn secrets_are_allowed_and_never_recorded() {
+    let host = tempfile::tempdir().unwrap();
+    fs_err::write(host.path().join("npmrc"), "token").unwrap();
+    let path = host.path().join("npmrc").display().to_string();
+    let allow = format!(
+        "config: {{secrets: {{allowEnvVariables: [TAG], allowFiles: ['{path}', keys/*], allowValueIds: [plain]}}}}"
+    );
+    let fixture = Fixture::with(&[("stager-giterminism.yaml", &rules(&allow))]);
+    fixture.write("keys/a", "key");
+    fixture.write("other", "no");
+    let gate = strict(&fixture);
+    let file = |path: &str| SecretSource::File(path.to_owned());
+    let env = |name: &str| SecretSource::Env(name.to_owned());
+    assert_eq!(gate.secret(&file(&path)).unwrap(), b"token");
+    assert_eq!(gate.secret(&file("keys/a")).unwrap(), b"key");
+    assert_eq!(gate.secret(&env("TAG")).unwrap(), b"7");
+    for refused in [file("other"), file("keys/../other"), env("CI_JOB"), file("~/x")] {
+        assert!(gate.secret(&refused).unwrap_err().is_refusal(), "{refused:?}");
+    }
+    assert!(matches!(gate.secret(&file("keys/none")), Err(Error::NotFound { .. })));
+    assert_eq!(gate.secret(&SecretSource::Value("x".to_owned())).unwrap(), b"x");
+    assert!(gate.check_secret_value("plain").is_ok() && gate.check_secret_value("other").is_err());
+    assert!(gate.reads().iter().all(|read| read.kind != ReadKind::Secret || read.digest.is_none()));
+}
+
+#[test]
+fn base_files_come_from_the_commit_or_an_allowed_path() {
+    let host = tempfile::tempdir().unwrap();
+    fs_err::write(host.path().join("base.tar"), "one").unwrap();
+    fs_err::create_dir_all(host.path().join("layout/blobs")).unwrap();
+    fs_err::write(host.path().join("layout/blobs/x"), "x").unwrap();
+    let tar = host.path().join("base.tar").display().to_string();
+    let allow = format!("config: {{native: {{allowBaseFiles: ['{}', local.tar]}}}}", host.path().display());
+    let fixture = Fixture::with(&[
+        ("stager-giterminism.yaml", &rules(&allow)),
+        ("in/base.tar", "committed"),
+        ("in/oci/index.json", "{}"),
+        ("lfs.tar", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
+    ]);
+    fixture.write("local.tar", "here");
+    fixture.write("refused.tar", "");
+    fixture.write("in/base.tar", "changed on disk");
+    let cache = host.path().join("cache/base-files");
+    let open = || strict(&fixture).with_checksum_cache(cache.clone());
+    let gate = open();
+    let scratch = tempfile::tempdir().unwrap();
+    let read = |path: &str, to: &str| {
+        let place = gate.materialize_base(path, &scratch.path().join(to)).unwrap();
+        fs_err::read_to_string(place).unwrap()
+    };
+    assert_eq!(read("in/base.tar", "a"), "committed");
+    assert_eq!(read("local.tar", "b"), "here");
+    assert_eq!(read(&tar, "c"), "one");
+    let layout = gate.materialize_base("in/oci", &scratch.path().join("oci")).unwrap();
+    assert_eq!(fs_err::read_to_string(layout.join("index.json")).unwrap(), "{}");
+    let checksums: Vec<_> =
+        ["in/base.tar", "in/oci", "local.tar", &tar, &host.path().join("layout").display().to_string()]
+            .map(|path| gate.base_checksum(path).unwrap())
+            .into();
+    assert!(checksums.iter().enumerate().all(|(at, one)| !checksums[at + 1..].contains(one)));
+    assert_eq!(open().base_checksum(&tar).unwrap(), checksums[3]);
+    fs_err::write(&tar, "two").unwrap();
+    assert_ne!(open().base_checksum(&tar).unwrap(), checksums[3]);
+    assert!(gate.base_checksum("refused.tar").unwrap_err().is_refusal());
+    assert!(matches!(gate.base_checksum("none.tar"), Err(Error::NotFound { .. })));
+    let lfs = gate.materialize_base("lfs.tar", &scratch.path().join("l")).unwrap_err();
+    assert!(matches!(lfs, Error::LfsPointer { .. }));
+}
+
+#[test]
+fn kept_checksums_are_those_of_unchanged_files() {
+    let host = tempfile::tempdir().unwrap();
+    let file = host.path().join("old.tar");
+    fs_err::write(&file, "old").unwrap();
+    // The change time cannot be set; a cache line for the file as it is stands for a settled one.
+    let cache = host.path().join("cache");
+    let fixture = Fixture::with(&[(
+        "stager-giterminism.yaml",
+        &rules(&format!("config: {{native: {{allowBaseFiles: ['{}']}}}}", file.display())),
+    )]);
+    let checksum = |cache: Option<&Path>| {
+        let gate = strict(&fixture);
+        let gate = match cache {
+            Some(cache) => gate.with_checksum_cache(cache.to_owned()),
+            None => gate,
+        };
+        gate.base_checksum(file.to_str().unwrap()).unwrap()
+    };
+    let plain = checksum(None);
+    assert_eq!(checksum(Some(&cache)), plain);
+    let kept = fs_err::read_to_string(&cache).unwrap();
+    assert_eq!(kept.lines().count(), 1, "a young file is not kept: {kept}");
+    fs_err::write(&cache, "damaged\u{0}").unwrap();
+    assert_eq!(checksum(Some(&cache)), plain);
+}
+
+#[test]
+fn rules_are_strict() {
+    let parse = |text: &str| Rules::parse("f", text).unwrap_err().to_string();
+    assert!(Rules::parse("f", "giterminismConfigVersion: \"1\"\nhelm: {allowUncommittedFiles: [x]}\nincludes: {allowIncludesUpdate: true}\n").is_ok());
+    assert!(Rules::parse("f", &rules("config: {dockerfile: {allowUncommitted: [D], allowUncommittedDockerignoreFiles: [i], allowContextAddFiles: [c]}}")).is_ok());
+    let unknown = parse(&rules("confg: {}\nconfig: {allowUncomitted: true, stapel: {git: {x: 1}}}\n"));
+    for part in [
+        "`confg` (did you mean `config`?)",
+        "`config.allowUncomitted` (did you mean `allowUncommitted`?)",
+        "`config.stapel.git.x`",
+    ] {
+        assert!(unknown.contains(part), "{unknown}");
+    }
+    for (bad, part) in [
+        ("", "giterminismConfigVersion: 1 is missing"),
+        ("config: {}", "giterminismConfigVersion: 1 is missing"),
+        ("giterminismConfigVersion: 2", "must be 1"),
+        ("giterminismConfigVersion: 1\nconfig: null", "config"),
+        ("giterminismConfigVersion: 1\nconfig: {allowUncommitted: yes please}", "config.allowUncommitted"),
+        ("giterminismConfigVersion: 1\nconfig: {goTemplateRendering: {allowEnvVariables: ['/(/']}}", "/(/"),
+        ("giterminismConfigVersion: 1\nconfig: {allowUncommittedTemplates: ['[']}", "malformed"),
+        ("giterminismConfigVersion: 1\nconfig: {secrets: {allowFiles: ['[']}}", "config.secrets.allowFiles"),
+        ("giterminismConfigVersion: 1\nconfig: {}\nconfig: {}", "duplicate"),
+        ("giterminismConfigVersion: 1\n---\na: b", "document"),
+    ] {
+        assert!(parse(bad).contains(part), "{bad}: {}", parse(bad));
+    }
+}
+
+#[test]
+fn everything_read_is_remembered() {
+    let allow = rules("config: {goTemplateRendering: {allowEnvVariables: [TAG]}}");
+    let fixture = Fixture::with(&[("stager-giterminism.yaml", &allow), ("a", "1"), ("b/c", "2")]);
+    let gate = strict(&fixture);
+    gate.read("a").unwrap();
+    gate.read("a").unwrap();
+    gate.glob("b/*").unwrap();
+    gate.env("TAG").unwrap();
+    let reads: Vec<_> = gate.reads().into_iter().map(|read| (read.kind, read.name, read.digest.is_some())).collect();
+    let read = |kind, name: &str, present| (kind, name.to_owned(), present);
+    let expected = [
+        read(ReadKind::Committed, "a", true),
+        read(ReadKind::Committed, "stager-giterminism.yaml", true),
+        read(ReadKind::Committed, "werf-giterminism.yaml", false),
+        read(ReadKind::Glob, "b/*", true),
+        read(ReadKind::Variable, "TAG", true),
+    ];
+    assert_eq!(reads, expected);
+}
