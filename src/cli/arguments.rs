@@ -106,5 +106,6 @@ impl ProgressArguments {
 
 /// Writes a report where `--report` says.
 pub(super) fn write_file(context: &Context, path: &std::path::Path, text: &str) -> Result<(), CommandError> {
-    fs_err::write(context.directory.join(path), text).map_err(|error| CommandError::usage("cannot write the report", &error))
+    fs_err::write(context.directory.join(path), text)
+        .map_err(|error| CommandError::usage("cannot write the report", &error))
 }

@@ -115,7 +115,9 @@ fn run_here(context: &Context, options: &BuildOptions, mode: ProgressMode) -> Re
     if !matches!(built, Ok(Built::NeedsNamespace)) {
         let progress = Progress::start(mode, context.colours);
         let sink = progress.sink();
-        receiver.iter().for_each(|event| EventSink::send(&sink, event));
+        for event in &receiver {
+            EventSink::send(&sink, event);
+        }
     }
     Ok(built?)
 }
@@ -124,12 +126,9 @@ fn default_parallel() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 
-fn write_report(
-    context: &Context,
-    path: Option<&std::path::Path>,
-    report: &BuildReport,
-) -> Result<(), CommandError> {
+fn write_report(context: &Context, path: Option<&std::path::Path>, report: &BuildReport) -> Result<(), CommandError> {
     let Some(path) = path else { return Ok(()) };
-    let json = serde_json::to_string_pretty(report).map_err(|error| CommandError::usage("cannot write the report", &error))?;
+    let json =
+        serde_json::to_string_pretty(report).map_err(|error| CommandError::usage("cannot write the report", &error))?;
     write_file(context, path, &(json + "\n"))
 }

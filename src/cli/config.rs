@@ -62,7 +62,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), CommandErro
             let options = project.options(context);
             let loaded = ProjectFiles::open(&options, &store)?.load(&options)?;
             let listed = loaded.project.images.iter().filter(|image| !(images_only && image.artifact));
-            listed.map(|image| format!("{}\n", image.name)).collect()
+            listed.flat_map(|image| [image.name.to_string(), "\n".to_owned()]).collect()
         }
         Command::Graph(GraphArguments { project, format }) => {
             let options = project.options(context);

@@ -10,21 +10,21 @@ use super::error::CommandError;
 
 /// The process's surroundings.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub(super) struct Context {
     /// The command line, the program's name first.
-    pub arguments: Vec<OsString>,
+    pub(super) arguments: Vec<OsString>,
     /// The environment; variables that are not UTF-8 are left out.
-    pub env: BTreeMap<String, String>,
+    pub(super) env: BTreeMap<String, String>,
     /// The current directory.
-    pub directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// Seconds since 1970.
-    pub now: i64,
+    pub(super) now: i64,
     /// Columns of the terminal on standard error; `None` when it is none.
-    pub columns: Option<usize>,
+    pub(super) columns: Option<usize>,
     /// Whether standard error shows colours.
-    pub colours: bool,
+    pub(super) colours: bool,
     /// The effective user id.
-    pub user: u32,
+    pub(super) user: u32,
 }
 
 impl Context {
@@ -34,8 +34,8 @@ impl Context {
         let env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let directory =
-            std::env::current_dir().map_err(|error| CommandError::usage("cannot tell the current directory", &error))?;
+        let directory = std::env::current_dir()
+            .map_err(|error| CommandError::usage("cannot tell the current directory", &error))?;
         let terminal = std::io::stderr().is_terminal() && env.get("TERM").is_none_or(|term| term != "dumb");
         let columns = terminal.then(|| {
             rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(20))
@@ -52,7 +52,7 @@ impl Context {
     }
 
     /// The value of a variable that is set and not empty.
-    pub fn variable(&self, name: &str) -> Option<&str> {
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 

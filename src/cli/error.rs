@@ -1,6 +1,7 @@
 //! Engine errors as text, hints and exit codes.
 
 use std::error::Error as StdError;
+use std::fmt::Write;
 
 use crate::builder::BuilderError;
 use crate::builder::native::EnterError;
@@ -26,7 +27,7 @@ pub(super) enum ExitCode {
 
 /// A failed command: what people are told, and the exit code.
 #[derive(Debug)]
-pub struct CommandError {
+pub(super) struct CommandError {
     code: ExitCode,
     /// The exit code of the process that did the work and said all there is to say.
     finished: Option<u8>,
@@ -115,16 +116,16 @@ impl CommandError {
             text.push_str(&ui::render(&self.diagnostics, &self.sources, colours));
         }
         if !self.message.is_empty() {
-            text.push_str(&format!("error: {}\n", ui::printable(&self.message, false)));
+            let _infallible = writeln!(text, "error: {}", ui::printable(&self.message, false));
         }
         for cause in &self.causes {
-            text.push_str(&format!("  because {}\n", ui::printable(cause, false)));
+            let _infallible = writeln!(text, "  because {}", ui::printable(cause, false));
         }
         for detail in &self.details {
-            text.push_str(&format!("  | {}\n", ui::printable(detail, colours)));
+            let _infallible = writeln!(text, "  | {}", ui::printable(detail, colours));
         }
         for hint in &self.hints {
-            text.push_str(&format!("hint: {hint}\n"));
+            let _infallible = writeln!(text, "hint: {hint}");
         }
         ui::print_message(text.trim_end());
         self.code as u8
@@ -150,11 +151,11 @@ impl From<ops::Error> for CommandError {
             E::Giterminism(ref refused) => Self::from_giterminism(refused),
             E::Plan { ref source, .. } => Self::from_plan(&error, source),
             E::Git(_) | E::Pattern { .. } | E::Destination(_) => Self::new(ExitCode::Usage, &error),
-            E::NoSuchImage { ref nearest, .. } => {
+            E::NoSuchImage { ref nearest, ref names, .. } => {
                 let found = Self::new(ExitCode::Usage, &error);
                 match nearest {
                     Some(name) => found.hint(format!("did you mean `{name}`? `stager config list` names them all")),
-                    None => found.hint("`stager config list` names all images"),
+                    None => found.hint(format!("there are {}; `stager config list` names them all", names.join(", "))),
                 }
             }
             E::OutputForOne { .. } => {
@@ -162,7 +163,7 @@ impl From<ops::Error> for CommandError {
             }
             E::Storage(ref storage) => Self::from_storage(&error, storage),
             E::Builder(ref builder) => Self::from_builder(&error, builder),
-            E::NoDev | E::Vanished { .. } => Self::new(ExitCode::Backend, &error),
+            E::Vanished { .. } => Self::new(ExitCode::Backend, &error),
         }
     }
 }
@@ -224,9 +225,7 @@ impl CommandError {
     fn from_execute(error: &execute::Error) -> Self {
         use execute::Error as E;
         match error {
-            E::StepFailed { output, .. } => {
-                Self { details: output.clone(), ..Self::new(ExitCode::StepFailed, error) }
-            }
+            E::StepFailed { output, .. } => Self { details: output.clone(), ..Self::new(ExitCode::StepFailed, error) },
             E::Builder { source, .. } => Self::from_builder(error, source),
             E::Gate { source: giterminism::Error::Refused(refusal), .. } => {
                 Self::new(ExitCode::Giterminism, error).hint(format!("allow it in {}", refusal.allow))

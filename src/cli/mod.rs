@@ -13,7 +13,7 @@ mod plan;
 
 use clap::{Parser, Subcommand};
 
-pub use context::Context;
+use context::Context;
 use error::CommandError;
 
 /// Builds container images from a git commit, in stages that are kept and reused.

@@ -49,8 +49,7 @@ fn registry(
 ) -> Result<Content, Error> {
     let engine = worker.engine;
     let failed = |source| Error::Pull { stage: task.id.clone(), reference: reference.to_owned(), source };
-    let document =
-        |source| Error::BaseDocument { stage: task.id.clone(), base: reference.to_owned(), source };
+    let document = |source| Error::BaseDocument { stage: task.id.clone(), base: reference.to_owned(), source };
     let mut parsed: Reference = reference.parse().map_err(failed)?;
     if let Some(digest) = digest {
         parsed = parsed.repository().with_digest(digest);

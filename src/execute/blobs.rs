@@ -29,7 +29,13 @@ pub(super) struct LayerBlob {
 
 /// Metadata of what stager itself places: root's, at the fixed time.
 pub(super) fn plain_metadata() -> Metadata {
-    Metadata { mode: 0, uid: 0, gid: 0, mtime: Mtime { seconds: SOURCE_DATE_EPOCH, nanoseconds: 0 }, xattrs: Default::default() }
+    Metadata {
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        mtime: Mtime { seconds: SOURCE_DATE_EPOCH, nanoseconds: 0 },
+        xattrs: layer::Xattrs::default(),
+    }
 }
 
 /// Fetches the blobs of outside bases among these layers that are not in the store.
@@ -48,11 +54,7 @@ pub(super) fn fetch_missing(worker: &Worker<'_, '_>, layers: &[ContentId]) -> Re
     fetch_all(worker.engine, &store, missing)
 }
 
-fn fetch_all(
-    engine: &Engine<'_>,
-    store: &BlobStore,
-    missing: Vec<(BlobId, u64, Option<String>)>,
-) -> Result<(), Error> {
+fn fetch_all(engine: &Engine<'_>, store: &BlobStore, missing: Vec<(BlobId, u64, Option<String>)>) -> Result<(), Error> {
     let threads = missing.len().min(DOWNLOADS);
     let queue = Mutex::new(missing.into_iter());
     let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
@@ -106,8 +108,7 @@ pub(super) fn unpack(
     let file = store.open(blob)?.ok_or(Error::LayerGone { blob: *blob })?;
     let tar = Decompressor::new(std::io::BufReader::with_capacity(1 << 18, file), MAX_LAYER_BYTES)?;
     let mut tar = HashingReader::new(tar);
-    let options =
-        UnpackOptions { ownership: worker.engine.settings.ownership, limits: layer::Limits::default() };
+    let options = UnpackOptions { ownership: worker.engine.settings.ownership, limits: layer::Limits::default() };
     let stats = layer::unpack(&mut tar, into, lowers, &options)?;
     std::io::copy(&mut tar, &mut std::io::sink())?;
     let (_, found, _) = tar.finish();
@@ -115,7 +116,8 @@ pub(super) fn unpack(
         return Err(Error::WrongDiffId { blob: *blob, expected: *diff_id, found });
     }
     for device in stats.skipped.devices.iter().take(3) {
-        let message = format!("device node {} of a base is left out: this user may not make device nodes", device.display());
+        let message =
+            format!("device node {} of a base is left out: this user may not make device nodes", device.display());
         worker.engine.events.send(Event::Warning { message });
     }
     Ok(())
@@ -193,7 +195,8 @@ fn above(place: &str) -> Vec<PathBuf> {
 /// Git content straight from its objects. Directories are written only for mappings that name an owner: others keep what the
 /// image has there, and are made (0755, root) where it has nothing.
 fn write_git(engine: &Engine<'_>, recipes: &[GitRecipe], out: &mut dyn Write) -> Result<(), Error> {
-    let placements = recipes.iter().map(|recipe| git_content::placement(engine, recipe)).collect::<Result<Vec<_>, _>>()?;
+    let placements =
+        recipes.iter().map(|recipe| git_content::placement(engine, recipe)).collect::<Result<Vec<_>, _>>()?;
     let owned: Vec<&Path> =
         recipes.iter().filter(|recipe| recipe.owner.is_some()).map(|recipe| Path::new(&recipe.to)).collect();
     let mut tar = TarWriter::new(out);

@@ -11,14 +11,15 @@ use crate::storage::Lock;
 /// The cache directories of one step, held as their sharing says until this is dropped.
 pub(super) struct CacheHold {
     mounts: Vec<(String, std::path::PathBuf)>,
-    _locks: Vec<Lock>,
+    /// Held until they are dropped.
+    locks: Vec<Lock>,
 }
 
 impl CacheHold {
     /// Takes the caches of a step, and the image's `from: cache` mounts. A `locked` one may have to be waited for; of a
     /// `private` one the first free copy is taken.
     pub(super) fn take(engine: &Engine<'_>, id: &StageId, step: &Step, mounts: &[Mount]) -> Result<Self, Error> {
-        let mut hold = Self { mounts: Vec::new(), _locks: Vec::new() };
+        let mut hold = Self { mounts: Vec::new(), locks: Vec::new() };
         for mount in mounts.iter().filter(|mount| mount.source == SpecSource::Cache) {
             hold.add(engine, id, &mount.to, &format!("mount:{}", mount.to), Sharing::Shared)?;
         }
@@ -38,10 +39,11 @@ impl CacheHold {
             Sharing::Locked => {
                 let directory = engine.home.cache(project, key);
                 let what = format!("cache `{key}` for stage `{}` of image `{}`", id.stage, id.image);
-                let waiting = || engine.events.send(Event::Waiting { what: format!("{what}, which another step uses") });
+                let waiting =
+                    || engine.events.send(Event::Waiting { what: format!("{what}, which another step uses") });
                 let cancelled = || engine.cancel.is_cancelled();
                 let lock = Self::lock_path(engine, &directory);
-                self._locks.push(Lock::take(&lock, &what, engine.settings.lock_deadline, waiting, cancelled)?);
+                self.locks.push(Lock::take(&lock, &what, engine.settings.lock_deadline, waiting, cancelled)?);
                 directory
             }
             Sharing::Private => self.first_free(engine, project, key)?,
@@ -56,7 +58,7 @@ impl CacheHold {
         loop {
             let directory = engine.home.cache(project, &format!("{key}#{copy}"));
             if let Some(lock) = Lock::try_take(&Self::lock_path(engine, &directory))? {
-                self._locks.push(lock);
+                self.locks.push(lock);
                 return Ok(directory);
             }
             copy += 1;

@@ -121,12 +121,11 @@ fn pack(
         }
         layers.push(layer);
     }
-    let config = assemble::assemble(&base, &image.platform, &history, SOURCE_DATE_EPOCH.unsigned_abs()).map_err(failed)?;
+    let config =
+        assemble::assemble(&base, &image.platform, &history, SOURCE_DATE_EPOCH.unsigned_abs()).map_err(failed)?;
     let config = with_layers(config, &layers).to_bytes();
-    let descriptors = layers
-        .iter()
-        .map(|layer| Descriptor::new(&layer.media_type, layer.blob.blob, layer.blob.size))
-        .collect();
+    let descriptors =
+        layers.iter().map(|layer| Descriptor::new(&layer.media_type, layer.blob.blob, layer.blob.size)).collect();
     let manifest = assemble::manifest(Descriptor::of(media_type::CONFIG, &config), descriptors, BTreeMap::new())
         .map_err(failed)?
         .to_bytes();
@@ -165,14 +164,12 @@ fn write_to(
             write::write_oci_archive(path, &oci_images(&store, images, tag.as_deref()), epoch).map_err(failed)
         }
         Destination::DockerArchive { path, reference } => {
-            write::write_docker_archive(path, &docker_images(&store, images, reference.as_deref()), epoch).map_err(failed)
+            write::write_docker_archive(path, &docker_images(&store, images, reference.as_deref()), epoch)
+                .map_err(failed)
         }
         Destination::DockerDaemon { reference } => {
-            let options = DaemonOptions {
-                host: request.docker_host,
-                idle: DAEMON_IDLE,
-                cancelled: worker.engine.cancel.flag(),
-            };
+            let options =
+                DaemonOptions { host: request.docker_host, idle: DAEMON_IDLE, cancelled: worker.engine.cancel.flag() };
             daemon::load_into_daemon(&docker_images(&store, images, Some(reference)), epoch, &options)
                 .map_err(|source| Error::Daemon { destination: place.clone(), source })?;
             Ok(())
@@ -233,9 +230,10 @@ fn docker_images(store: &BlobStore, images: &[&Packed], reference: Option<&str>)
 fn opener(store: &BlobStore, layer: &LayerBlob, tar: bool) -> write::Opener {
     let (store, blob) = (store.clone(), layer.blob.blob);
     Box::new(move || {
-        let file = store.open(&blob).map_err(io::Error::other)?.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("blob {blob} is gone from the store"))
-        })?;
+        let file = store
+            .open(&blob)
+            .map_err(io::Error::other)?
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("blob {blob} is gone from the store")))?;
         let file = BufReader::with_capacity(1 << 18, file);
         if !tar {
             return Ok(Box::new(file));

@@ -6,7 +6,7 @@ use stages::digest::Encoder;
 use stages::filter::PathFilter;
 use stages::plan::{GitView, ResolvedMapping};
 use stages::spec::GitSource;
-use stages::{ContentId, Checksum};
+use stages::{Checksum, ContentId};
 
 use super::worker::{Content, Task, Worker};
 use super::{Engine, Error, users};
@@ -110,7 +110,9 @@ pub(super) fn family(recipes: &[GitRecipe], below: &ContentId) -> ContentId {
         let none = Vec::new();
         for list in [&recipe.include_paths, &recipe.exclude_paths, recipe.files.as_ref().unwrap_or(&none)] {
             encoder.integer(list.len() as i64);
-            list.iter().for_each(|pattern| encoder.text(pattern));
+            for pattern in list {
+                encoder.text(pattern);
+            }
         }
         encoder.bool(recipe.files.is_some());
         encoder.bool(recipe.owner.is_some());
@@ -128,7 +130,8 @@ pub(super) fn placement(engine: &Engine<'_>, recipe: &GitRecipe) -> Result<Place
         None => engine.repository.clone(),
         Some(url) => engine.remotes.open(url)?,
     };
-    let add = if local { repository.in_project(&recipe.add)? } else { recipe.add.trim_matches('/').as_bytes().to_vec() };
+    let add =
+        if local { repository.in_project(&recipe.add)? } else { recipe.add.trim_matches('/').as_bytes().to_vec() };
     let mut filter = PathFilter::new(&recipe.include_paths, &recipe.exclude_paths).map_err(Error::StoredFilter)?;
     if let Some(files) = &recipe.files {
         filter = filter.narrowed(recipe.add.trim_matches('/'), files).map_err(Error::StoredFilter)?;

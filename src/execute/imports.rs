@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use stages::plan::PlannedImport;
-use stages::spec::{Import, ImportSource};
 use stages::ContentId;
 use stages::filter::PathFilter;
+use stages::plan::PlannedImport;
+use stages::spec::{Import, ImportSource};
 
+use super::layout::make_layer_directory;
 use super::worker::{Content, Task, Worker};
 use super::{Error, base, users};
-use super::layout::make_layer_directory;
 use crate::layer::{self, ImportOptions, ImportSpec};
 
 /// Makes a stage of imports: one layer for each.
@@ -53,7 +53,8 @@ fn import(
         .map_err(|source| Error::Filter { stage: task.id.clone(), source })?;
     let tree = worker.merged(source)?;
     if tree.resolve(Path::new(&import.add))?.is_none() {
-        let message = format!("cannot import `{}`: {} has no such file or directory", import.add, describe(&import.source));
+        let message =
+            format!("cannot import `{}`: {} has no such file or directory", import.add, describe(&import.source));
         return Err(Error::Config { stage: task.id.clone(), message });
     }
     let temp = worker.engine.home.temp()?;

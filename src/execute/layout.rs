@@ -99,9 +99,10 @@ impl Worker<'_, '_> {
         let lowers = MergedTree::new(top_first.clone(), self.engine.settings.ownership)?;
         let top = top_first.first().map(PathBuf::as_path);
         let (directories, family) = match &record.source {
-            LayerSource::Blob { .. } => {
-                (vec![self.make_layout(top, |worker, into| blobs::unpack(worker, &record.source, into, &top_first))?], None)
-            }
+            LayerSource::Blob { .. } => (
+                vec![self.make_layout(top, |worker, into| blobs::unpack(worker, &record.source, into, &top_first))?],
+                None,
+            ),
             LayerSource::Directory { directory, place } => {
                 let source = self.engine.home.snapshot(directory);
                 let place = place.as_deref().unwrap_or("/");
@@ -115,8 +116,13 @@ impl Worker<'_, '_> {
                 (self.lay_out_git(mappings, &family, &lowers, top)?, Some(family))
             }
         };
-        let snapshot =
-            SnapshotRecord { layer: *id, below: *below, family, source: record.source, directories: directories.clone() };
+        let snapshot = SnapshotRecord {
+            layer: *id,
+            below: *below,
+            family,
+            source: record.source,
+            directories: directories.clone(),
+        };
         self.index.save_snapshot(&snapshot, self.engine.settings.now)?;
         Ok(directories)
     }
@@ -156,8 +162,7 @@ impl Worker<'_, '_> {
     fn make_symlinks(&mut self, links: &[SymlinkRecipe], into: &Path, lowers: &[PathBuf]) -> Result<(), Error> {
         let mut tar = Vec::new();
         blobs::write_symlinks(links, &mut tar)?;
-        let options =
-            UnpackOptions { ownership: self.engine.settings.ownership, limits: layer::Limits::default() };
+        let options = UnpackOptions { ownership: self.engine.settings.ownership, limits: layer::Limits::default() };
         layer::unpack(&mut tar.as_slice(), into, lowers, &options)?;
         Ok(())
     }

@@ -48,12 +48,7 @@ pub use worker::Made;
 use crate::storage::{Home, Index};
 
 /// Looks for the stages of these images, from the end; nothing is made.
-pub fn look<'a>(
-    plan: &'a Plan,
-    images: &[&'a PlannedImage],
-    home: &Home,
-    index: &Index,
-) -> Result<Need<'a>, Error> {
+pub fn look<'a>(plan: &'a Plan, images: &[&'a PlannedImage], home: &Home, index: &Index) -> Result<Need<'a>, Error> {
     need::look(plan, images, |digest| worker::usable_stage(home, index, digest))
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use stages::spec::{FileView, Command, Mount, Network, PackageManager, Packages, Step};
+use stages::spec::{Command, FileView, Mount, Network, PackageManager, Packages, Step};
 
 use super::Error;
 use super::step::{Run, run, shell};
@@ -65,8 +65,11 @@ fn choose<'p>(
     match packages {
         Packages::Any(names) => {
             let (program, _) = found.first().ok_or_else(|| {
-                config("the base has no package manager that stager knows (apt-get, apk, dnf, tdnf, microdnf); \
-                        install the packages by `deps.run`, or take another base".to_owned())
+                config(
+                    "the base has no package manager that stager knows (apt-get, apk, dnf, tdnf, microdnf); \
+                        install the packages by `deps.run`, or take another base"
+                        .to_owned(),
+                )
             })?;
             Ok((program, names))
         }

@@ -145,10 +145,8 @@ fn environment(
     extra: &[(String, String)],
     own: &BTreeMap<String, String>,
 ) -> Vec<(String, String)> {
-    let mut env = BTreeMap::from([
-        ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
-        ("HOME".to_owned(), "/root".to_owned()),
-    ]);
+    let mut env =
+        BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned()), ("HOME".to_owned(), "/root".to_owned())]);
     for entry in &config.config.env {
         let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
         env.insert(name.to_owned(), value.to_owned());

@@ -39,7 +39,9 @@ fn id(
     let tree = worker.merged(layers)?;
     account(&tree, file, name)?.ok_or_else(|| Error::Config {
         stage: task.id.clone(),
-        message: format!("the image has no {what} `{name}` in {file} at this point; use a number, or add it in a stage before"),
+        message: format!(
+            "the image has no {what} `{name}` in {file} at this point; use a number, or add it in a stage before"
+        ),
     })
 }
 

@@ -102,7 +102,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         if let Some(record) = usable_stage(self.engine.home, &self.index, &digest)? {
             return Ok(self.finished(&id, record, StageStatus::Reused, start, None));
         }
-        let key = self.content_key(&task)?;
+        let key = second_key(&task)?;
         if let Some(found) = self.index.stage_by_content(&key)?
             && usable(self.engine.home, &self.index, &found)?
         {
@@ -122,7 +122,8 @@ impl<'e, 'a> Worker<'e, 'a> {
     fn lock(&self, id: &StageId, digest: &StageDigest) -> Result<Lock, Error> {
         let path = self.engine.home.lock(&digest.to_string());
         let what = format!("stage `{}` of image `{}`", id.stage, id.image);
-        let waiting = || self.engine.events.send(Event::Waiting { what: format!("{what}, which another stager makes") });
+        let waiting =
+            || self.engine.events.send(Event::Waiting { what: format!("{what}, which another stager makes") });
         Ok(Lock::take(&path, &what, self.engine.settings.lock_deadline, waiting, || self.engine.cancel.is_cancelled())?)
     }
 
@@ -137,21 +138,6 @@ impl<'e, 'a> Worker<'e, 'a> {
             StageTask::Imports { imports } => imports::make(self, task, imports),
             StageTask::Post { post, git } => post::make(self, task, post, git.as_ref()),
         }
-    }
-
-    /// The second key: digests of stages are replaced by what those stages hold.
-    fn content_key(&self, task: &Task<'_>) -> Result<ContentId, Error> {
-        let stage = task.node.stage;
-        let inputs: Inputs = stage
-            .inputs
-            .iter()
-            .map(|(name, value)| (name.clone(), by_content(value, task.needs)))
-            .collect();
-        let parent = match &stage.parent {
-            None => None,
-            Some(parent) => Some(task.need(parent)?.content_id),
-        };
-        Ok(content_key(&task.node.image.platform, stage.kind, &stage.slot, &inputs, parent.as_ref()))
     }
 
     fn record(&self, task: &Task<'_>, content_key: ContentId, content: Content, duration_ms: u64) -> StageRecord {
@@ -173,7 +159,14 @@ impl<'e, 'a> Worker<'e, 'a> {
         }
     }
 
-    fn finished(&self, id: &StageId, record: StageRecord, status: StageStatus, start: Instant, size: Option<u64>) -> Made {
+    fn finished(
+        &self,
+        id: &StageId,
+        record: StageRecord,
+        status: StageStatus,
+        start: Instant,
+        size: Option<u64>,
+    ) -> Made {
         let duration_ms = if status == StageStatus::Built { start.elapsed().as_millis() as u64 } else { 0 };
         let digest = record.digest;
         self.engine.events.send(Event::StageFinished { id: id.clone(), digest, status, duration_ms, size });
@@ -204,7 +197,12 @@ impl<'e, 'a> Worker<'e, 'a> {
         clamp: Option<layer::Clamp>,
         place: Option<&str>,
     ) -> Result<Option<ContentId>, Error> {
-        let options = layer::ContentOptions { ownership: self.engine.settings.ownership, clamp, normalize: clamp.is_some(), threads: threads() };
+        let options = layer::ContentOptions {
+            ownership: self.engine.settings.ownership,
+            clamp,
+            normalize: clamp.is_some(),
+            threads: threads(),
+        };
         let (content_id, stats) = layer::content_id(directory, &options)?;
         if stats.entries == 0 {
             return Ok(None);
@@ -242,6 +240,18 @@ fn placed(content_id: ContentId, place: Option<&str>) -> ContentId {
     encoder.bytes(content_id.as_bytes());
     encoder.text(place);
     encoder.finish().into()
+}
+
+/// The second key: digests of stages are replaced by what those stages hold.
+fn second_key(task: &Task<'_>) -> Result<ContentId, Error> {
+    let stage = task.node.stage;
+    let inputs: Inputs =
+        stage.inputs.iter().map(|(name, value)| (name.clone(), by_content(value, task.needs))).collect();
+    let parent = match &stage.parent {
+        None => None,
+        Some(parent) => Some(task.need(parent)?.content_id),
+    };
+    Ok(content_key(&task.node.image.platform, stage.kind, &stage.slot, &inputs, parent.as_ref()))
 }
 
 fn by_content(value: &Value, needs: &Records) -> Value {

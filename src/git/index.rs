@@ -92,9 +92,8 @@ impl Index {
             match signature {
                 b"TREE" => index.trees(&mut Input { data: body, rest: body }, &mut Vec::new(), 0)?,
                 b"link" => return Err("it is split (`git update-index --no-split-index` joins it)"),
-                // A sparse index has directories among its entries, which is seen by their mode.
-                b"sdir" => {}
-                [b'A'..=b'Z', ..] => {}
+                // Optional ones, and that of a sparse index: its directories are seen by their mode.
+                b"sdir" | [b'A'..=b'Z', ..] => {}
                 _ => return Err("it needs an extension that is not known here"),
             }
         }

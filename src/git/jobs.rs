@@ -8,12 +8,11 @@ use super::repository::lock;
 /// Jobs done by the calling thread before others are started: small work ends sooner than a thread begins.
 const ALONE: usize = 8;
 
+/// Performs one job and adds those that it brings.
+pub(super) type Perform<'a, J> = dyn Fn(J, &mut Vec<J>) -> Result<(), GitError> + Sync + 'a;
+
 /// Performs `first` and all jobs that it brings, on up to `threads` threads. Ends with the first failure.
-pub(super) fn run<J: Send>(
-    threads: usize,
-    first: J,
-    perform: &(dyn Fn(J, &mut Vec<J>) -> Result<(), GitError> + Sync),
-) -> Result<(), GitError> {
+pub(super) fn run<J: Send>(threads: usize, first: J, perform: &Perform<'_, J>) -> Result<(), GitError> {
     let pool = Pool {
         queue: Mutex::new(Queue { jobs: vec![first], running: 0, failure: None }),
         wake: Condvar::new(),
@@ -35,7 +34,7 @@ pub(super) fn run<J: Send>(
 struct Pool<'a, J> {
     queue: Mutex<Queue<J>>,
     wake: Condvar,
-    perform: &'a (dyn Fn(J, &mut Vec<J>) -> Result<(), GitError> + Sync),
+    perform: &'a Perform<'a, J>,
 }
 
 struct Queue<J> {

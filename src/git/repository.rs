@@ -27,6 +27,8 @@ struct Shared {
     common_dir: PathBuf,
     work_dir: Option<PathBuf>,
     prefix: Vec<u8>,
+    /// Object directories that are read besides the repository's own.
+    extra_objects: Vec<PathBuf>,
     handle: Mutex<git2::Repository>,
     idle: Mutex<Vec<git2::Odb<'static>>>,
     submodules: Submodules,
@@ -82,6 +84,24 @@ impl Repository {
                 common_dir: handle.commondir().to_owned(),
                 work_dir,
                 prefix,
+                extra_objects: Vec::new(),
+                handle: Mutex::new(handle),
+                idle: Mutex::default(),
+                submodules: Submodules::default(),
+            }),
+        })
+    }
+
+    /// The same repository, which also reads objects of other directories.
+    pub(super) fn with_objects(&self, extra_objects: Vec<PathBuf>) -> Result<Self, GitError> {
+        let handle = git2::Repository::open(self.git_dir()).map_err(|error| open_error(self.git_dir(), error))?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                git_dir: self.shared.git_dir.clone(),
+                common_dir: self.shared.common_dir.clone(),
+                work_dir: self.shared.work_dir.clone(),
+                prefix: self.shared.prefix.clone(),
+                extra_objects,
                 handle: Mutex::new(handle),
                 idle: Mutex::default(),
                 submodules: Submodules::default(),
@@ -189,10 +209,12 @@ impl Repository {
     }
 
     pub(super) fn open_objects(&self) -> Result<git2::Odb<'static>, git2::Error> {
-        let objects = self.shared.common_dir.join("objects");
-        let objects = objects.to_str().ok_or_else(|| git2::Error::from_str("the path is not UTF-8"))?;
         let odb = git2::Odb::new()?;
-        odb.add_disk_alternate(objects)?;
+        let own = self.shared.common_dir.join("objects");
+        for objects in std::iter::once(&own).chain(&self.shared.extra_objects) {
+            let objects = objects.to_str().ok_or_else(|| git2::Error::from_str("the path is not UTF-8"))?;
+            odb.add_disk_alternate(objects)?;
+        }
         Ok(odb)
     }
 
@@ -222,7 +244,7 @@ impl Repository {
 
 impl PartialEq for Repository {
     fn eq(&self, other: &Self) -> bool {
-        self.shared.git_dir == other.shared.git_dir
+        self.shared.git_dir == other.shared.git_dir && self.shared.extra_objects == other.shared.extra_objects
     }
 }
 

@@ -118,7 +118,7 @@ impl Visit<'_> {
             let tracked = if order.is_ge() { children.next() } else { None };
             match (on_disk, tracked) {
                 (Some((name, kind)), Some((_, child))) => self.both(&directory, &name, kind, child)?,
-                (Some((name, kind)), None) => self.untracked(&name, self.is_directory(&directory, &name, kind)),
+                (Some((name, kind)), None) => self.untracked(&name, is_directory(&directory, &name, kind)),
                 (None, Some((_, child))) => self.gone(&child),
                 (None, None) => {}
             }
@@ -186,7 +186,7 @@ impl Visit<'_> {
     fn both(&mut self, directory: &OwnedFd, name: &[u8], kind: FileType, child: Child) -> Result<(), GitError> {
         match child {
             Child::Sparse => Ok(()),
-            Child::Directory(range) if self.is_directory(directory, name, kind) => {
+            Child::Directory(range) if is_directory(directory, name, kind) => {
                 let mut prefix = self.path(name);
                 let reach = if self.job.reach == Reach::Whole { Reach::Whole } else { self.scan.scopes.reach(&prefix) };
                 prefix.push(b'/');
@@ -271,8 +271,8 @@ impl Visit<'_> {
             seconds: seconds as u32,
             nanoseconds: u32::try_from(nanoseconds).unwrap_or_default(),
         };
-        let modified = time(stat.st_mtime as i64, stat.st_mtime_nsec as u64);
-        let changed = time(stat.st_ctime as i64, stat.st_ctime_nsec as u64);
+        let modified = time(stat.st_mtime, stat.st_mtime_nsec);
+        let changed = time(stat.st_ctime, stat.st_ctime_nsec);
         entry.size == stat.st_size as u32
             && entry.inode == stat.st_ino as u32
             && same_time(entry.modified, modified)
@@ -301,9 +301,10 @@ impl Visit<'_> {
 
     fn untracked(&mut self, name: &[u8], is_directory: bool) {
         let path = self.path(name);
-        let relevant = match is_directory {
-            true => self.job.reach == Reach::Whole || self.scan.scopes.reach(&path) != Reach::Nothing,
-            false => self.in_scope(name),
+        let relevant = if is_directory {
+            self.job.reach == Reach::Whole || self.scan.scopes.reach(&path) != Reach::Nothing
+        } else {
+            self.in_scope(name)
         };
         if relevant {
             self.findings.untracked.push((path, is_directory));
@@ -314,16 +315,16 @@ impl Visit<'_> {
         self.job.reach == Reach::Whole || self.scan.scopes.contains(&self.path(name))
     }
 
-    fn is_directory(&self, directory: &OwnedFd, name: &[u8], kind: FileType) -> bool {
-        match kind {
-            FileType::Unknown => fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
-                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
-            kind => kind.is_dir(),
-        }
-    }
-
     fn path(&self, name: &[u8]) -> Vec<u8> {
         [&self.job.prefix, name].concat()
+    }
+}
+
+fn is_directory(directory: &OwnedFd, name: &[u8], kind: FileType) -> bool {
+    match kind {
+        FileType::Unknown => fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
+        kind => kind.is_dir(),
     }
 }
 

@@ -93,6 +93,11 @@ impl Repository {
         Ok(self.objects()?.read(oid(id), ObjectType::Blob)?.data().to_vec())
     }
 
+    /// Writes a blob to `sink`. The inner result is the sink's own.
+    pub fn copy_blob(&self, id: &ObjectId, sink: &mut dyn std::io::Write) -> Result<std::io::Result<()>, GitError> {
+        self.objects()?.copy_blob(oid(id), sink)
+    }
+
     /// The size of a blob in bytes.
     pub fn blob_size(&self, id: &ObjectId) -> Result<u64, GitError> {
         let objects = self.objects()?;

@@ -119,6 +119,21 @@ impl Repository {
         Ok(Some(content))
     }
 
+    /// Whether git's ignore rules cover a path that git does not track.
+    pub fn is_ignored(&self, path: impl AsRef<[u8]>) -> Result<bool, GitError> {
+        let path = path.as_ref();
+        let ignored = self.handle().is_path_ignored(Path::new(OsStr::from_bytes(path)));
+        ignored.map_err(|error| self.failed(format!("apply ignore rules to `{}`", shown(path)), error))
+    }
+
+    /// Where a path of the work tree leads when all links are followed, relative to the repository's root; `None` if
+    /// there is nothing.
+    pub fn working_target(&self, path: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, GitError> {
+        let root = self.work_path(b"")?;
+        let place = self.working_path(path.as_ref())?;
+        Ok(place.and_then(|place| Some(place.strip_prefix(&root).ok()?.as_os_str().as_bytes().to_vec())))
+    }
+
     /// Whether a path of the work tree is a directory, following links.
     pub fn working_directory_exists(&self, path: impl AsRef<[u8]>) -> Result<bool, GitError> {
         Ok(self.working_path(path.as_ref())?.is_some_and(|place| place.is_dir()))
@@ -175,7 +190,7 @@ impl Repository {
         let scan = Scan { repository: self, index: &index, staged: &staged, scopes, trust, threads };
         let Findings { mut changes, untracked, submodules } = scan.run()?;
         let mut incomplete = self.add_untracked(untracked, scopes, limit, &mut changes)?;
-        self.settle_missing(&staged, scopes, &mut changes)?;
+        self.settle_missing(&staged, scopes, &mut changes);
         for (path, recorded) in submodules {
             incomplete |= self.submodule_changes(path, recorded, scopes, threads, limit, &mut changes)?;
         }
@@ -184,7 +199,7 @@ impl Repository {
         Ok((changes, incomplete))
     }
 
-    fn trust(&self) -> Trust {
+    pub(super) fn trust(&self) -> Trust {
         let handle = self.handle();
         let config = handle.config().and_then(|mut config| config.snapshot());
         let flag = |key| config.as_ref().ok().and_then(|config| config.get_bool(key).ok()).unwrap_or(true);
@@ -231,7 +246,7 @@ impl Repository {
     }
 
     /// Files of HEAD that `git rm` took from the index: gone, or still there without git's knowledge.
-    fn settle_missing(&self, staged: &Staged, scopes: &Scopes<'_>, changes: &mut Changes) -> Result<(), GitError> {
+    fn settle_missing(&self, staged: &Staged, scopes: &Scopes<'_>, changes: &mut Changes) {
         for missing in staged.missing.iter().filter(|missing| scopes.contains(&missing.path)) {
             changes.retain(|(path, _)| *path != missing.path);
             match hash_on_disk(self, &missing.path, missing.mode) {
@@ -240,7 +255,6 @@ impl Repository {
                 Ok(None) | Err(_) => changes.push((missing.path.clone(), ChangeKind::Removed)),
             }
         }
-        Ok(())
     }
 
     fn submodule_changes(

@@ -26,7 +26,9 @@ impl Entries {
 
 impl Entry {
     fn new(text: &str) -> Result<Self, String> {
-        if let Some(pattern) = text.strip_prefix('/').and_then(|text| text.strip_suffix('/')).filter(|text| !text.is_empty()) {
+        if let Some(pattern) =
+            text.strip_prefix('/').and_then(|text| text.strip_suffix('/')).filter(|text| !text.is_empty())
+        {
             return regex::Regex::new(&format!("^(?:{pattern})$"))
                 .map(Self::Regex)
                 .map_err(|_| format!("`{text}` is not a regular expression"));
@@ -56,8 +58,7 @@ mod tests {
 
     #[test]
     fn names_globs_and_expressions() {
-        let entries =
-            ["CI", "docs/**/*.md", "/FOO_.*/", "dir"].map(str::to_owned);
+        let entries = ["CI", "docs/**/*.md", "/FOO_.*/", "dir"].map(str::to_owned);
         let entries = Entries::new(&entries).unwrap();
         for allowed in ["CI", "docs/a/b.md", "FOO_BAR", "dir", "dir/file"] {
             assert!(entries.allow(allowed), "{allowed}");

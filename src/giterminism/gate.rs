@@ -103,8 +103,8 @@ impl Gate {
             }
             if let Some(content) = committed {
                 let text = String::from_utf8_lossy(&content);
-                gate.rules = Rules::parse(file, &text)
-                    .map_err(|reason| Error::Rules { file: (*file).to_owned(), reason })?;
+                gate.rules =
+                    Rules::parse(file, &text).map_err(|reason| Error::Rules { file: (*file).to_owned(), reason })?;
                 break;
             }
         }
@@ -140,7 +140,12 @@ impl Gate {
     pub fn check_host_mount(&self, path: &str) -> Result<(), Error> {
         let what = format!("the mount of the host's `{path}`");
         let reason = "its content is not of the commit".to_owned();
-        self.check(self.rules.host_mounts.allow(path), what, reason, &format!("  native:\n    allowHostMounts: [{path}]"))
+        self.check(
+            self.rules.host_mounts.allow(path),
+            what,
+            reason,
+            &format!("  native:\n    allowHostMounts: [{path}]"),
+        )
     }
 
     /// Refuses the host's network unless the rules allow it.
@@ -216,7 +221,8 @@ impl Gate {
             BasePlace::Commit(tree_path) => tree_path,
         };
         let tree = &self.options.tree;
-        let entry = self.repository.entry(tree, &tree_path)?.ok_or_else(|| Error::NotFound { path: path.to_owned() })?;
+        let entry =
+            self.repository.entry(tree, &tree_path)?.ok_or_else(|| Error::NotFound { path: path.to_owned() })?;
         if entry.mode != FileMode::Tree {
             fs::write(into, entry.repository.read_blob(&entry.id, BASE_LIMIT)?)?;
             return Ok(into.to_owned());
@@ -225,7 +231,10 @@ impl Gate {
         for file in self.repository.list(tree, &tree_path, &PathFilter::everything())? {
             let name = String::from_utf8_lossy(&file.path).into_owned();
             if !matches!(file.mode, FileMode::Regular | FileMode::Executable) {
-                return Err(Error::Invalid { text: format!("{path}/{name}"), reason: "is not a regular file".to_owned() });
+                return Err(Error::Invalid {
+                    text: format!("{path}/{name}"),
+                    reason: "is not a regular file".to_owned(),
+                });
             }
             let place = into.join(&name);
             if let Some(parent) = place.parent() {
@@ -267,10 +276,9 @@ impl Gate {
         }
         let (allowed, allow) = match class {
             FileClass::Config => (self.rules.allow_uncommitted_config, "  allowUncommitted: true".to_owned()),
-            FileClass::Template => (
-                self.rules.uncommitted_templates.allow(path),
-                format!("  allowUncommittedTemplates: [{path}]"),
-            ),
+            FileClass::Template => {
+                (self.rules.uncommitted_templates.allow(path), format!("  allowUncommittedTemplates: [{path}]"))
+            }
             FileClass::Other => (
                 self.rules.uncommitted_files.allow(path),
                 format!("  goTemplateRendering:\n    allowUncommittedFiles: [{path}]"),
@@ -294,9 +302,7 @@ impl Gate {
             return Ok(None);
         };
         match entry.mode {
-            FileMode::Regular | FileMode::Executable => {
-                Ok(Some(entry.repository.read_blob(&entry.id, FILE_LIMIT)?))
-            }
+            FileMode::Regular | FileMode::Executable => Ok(Some(entry.repository.read_blob(&entry.id, FILE_LIMIT)?)),
             _ => Ok(None),
         }
     }
@@ -357,7 +363,11 @@ fn class(path: &str) -> FileClass {
     }
     let name = path.rsplit('/').next().unwrap_or(path);
     let is_config = ["stager.", "werf.", "dappfile.", "devspace."].iter().any(|prefix| name.starts_with(prefix));
-    if is_config && [".yaml", ".yml"].iter().any(|suffix| name.ends_with(suffix)) { FileClass::Config } else { FileClass::Other }
+    if is_config && [".yaml", ".yml"].iter().any(|suffix| name.ends_with(suffix)) {
+        FileClass::Config
+    } else {
+        FileClass::Other
+    }
 }
 
 impl FileReader for Gate {
@@ -373,7 +383,9 @@ impl FileReader for Gate {
         let on_disk = || self.repository.file_differs(&self.options.tree, &tree_path);
         match class(path) {
             // A config or template that is only on disk is found, so that reading it says what is wrong.
-            FileClass::Config | FileClass::Template if self.options.mode != Mode::Dev => Ok(on_disk().map_err(Error::from)?),
+            FileClass::Config | FileClass::Template if self.options.mode != Mode::Dev => {
+                Ok(on_disk().map_err(Error::from)?)
+            }
             _ if self.sees_disk(path) => Ok(on_disk().map_err(Error::from)?),
             _ => Ok(false),
         }
@@ -381,8 +393,7 @@ impl FileReader for Gate {
 
     fn is_dir(&self, path: &str) -> Result<bool, ReadError> {
         let tree_path = self.repository.in_project(path).map_err(Error::from)?;
-        let entry =
-            self.repository.resolve_symlink_path(&self.options.tree, &tree_path).map_err(Error::from)?;
+        let entry = self.repository.resolve_symlink_path(&self.options.tree, &tree_path).map_err(Error::from)?;
         if entry.is_some_and(|(_, entry)| entry.mode == FileMode::Tree) {
             return Ok(true);
         }

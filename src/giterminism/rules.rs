@@ -44,8 +44,15 @@ impl Rules {
             Version::Text(text) if text == "1" => {}
             _ => return Err("`giterminismConfigVersion` must be 1".to_owned()),
         }
-        let Config { allow_uncommitted, allow_uncommitted_templates, go_template_rendering, stapel, secrets, native, .. } =
-            document.config;
+        let Config {
+            allow_uncommitted,
+            allow_uncommitted_templates,
+            go_template_rendering,
+            stapel,
+            secrets,
+            native,
+            ..
+        } = document.config;
         let mut host_mounts = stapel.mount.allow_from_paths;
         host_mounts.extend(native.allow_host_mounts);
         Ok(Self {

@@ -26,13 +26,13 @@ pub(super) fn open_readable<P: Arg + Copy>(parent: BorrowedFd<'_>, name: P, flag
         Err(Errno::PERM) => fs::openat(parent, name, flags, Mode::empty()),
         Err(Errno::ACCESS) => {
             let handle = fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-            open_hidden(handle.as_fd(), || fs::openat(parent, name, flags, Mode::empty()))
+            with_permission(handle.as_fd(), || fs::openat(parent, name, flags, Mode::empty()))
         }
         opened => opened,
     }
 }
 
-fn open_hidden(handle: BorrowedFd<'_>, open: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
+fn with_permission<T>(handle: BorrowedFd<'_>, open: impl FnOnce() -> Result<T>) -> Result<T> {
     let mode = Mode::from_raw_mode(fs::fstat(handle)?.st_mode);
     let magic = magic_path(handle);
     fs::chmod(magic.as_c_str(), mode | Mode::RUSR | Mode::XUSR)?;
@@ -46,7 +46,7 @@ pub(super) fn open_readable_beneath(root: BorrowedFd<'_>, path: &Path, flags: OF
     match open_beneath(root, path, flags | OFlags::NONBLOCK) {
         Err(Errno::ACCESS) => {
             let handle = open_beneath(root, path, OFlags::PATH)?;
-            open_hidden(handle.as_fd(), || open_beneath(root, path, flags | OFlags::NONBLOCK))
+            with_permission(handle.as_fd(), || open_beneath(root, path, flags | OFlags::NONBLOCK))
         }
         opened => opened,
     }
@@ -186,7 +186,18 @@ impl<'a> Subject<'a> {
             Place::Magic(path) => fs::getxattr(path.as_c_str(), name, buffer),
             Place::Link(path) => fs::lgetxattr(path.as_c_str(), name, buffer),
         };
-        match read_sized(size, fill) {
+        let value = match (read_sized(size, fill), self) {
+            (Err(Errno::ACCESS), Self::Open(handle) | Self::Handle(handle)) => {
+                with_permission(*handle, || read_sized(size, fill))
+            }
+            (Err(Errno::ACCESS), Self::At(directory, name)) => {
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let handle = fs::openat(*directory, *name, flags, Mode::empty())?;
+                with_permission(handle.as_fd(), || read_sized(size, fill))
+            }
+            (value, _) => value,
+        };
+        match value {
             Ok(value) => Ok(Some(value)),
             Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
             Err(errno) => Err(errno),

@@ -41,12 +41,7 @@ pub fn pack(layer: &Path, out: impl Write, options: &PackOptions) -> Result<Laye
 
 /// As [`pack`], without the entries of the directories `omitted` (relative; the empty path is the root), whose content is
 /// written all the same: directories that stand only for what lies below.
-pub fn pack_without(
-    layer: &Path,
-    omitted: &[PathBuf],
-    out: impl Write,
-    options: &PackOptions,
-) -> Result<LayerStats> {
+pub fn pack_without(layer: &Path, omitted: &[PathBuf], out: impl Write, options: &PackOptions) -> Result<LayerStats> {
     let (mut walk, root, _) = Walk::new(layer, options.ownership)?;
     let mut writer = TarWriter::new(out);
     let mut packer = Packer { clamp: options.clamp, links: HashMap::new(), stats: LayerStats::default() };

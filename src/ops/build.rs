@@ -158,19 +158,13 @@ impl Run<'_> {
         result
     }
 
-    fn make_leased(
-        &self,
-        index: &mut Index,
-        need: Need<'_>,
-        mode: Mode,
-        outputs: &[Output],
-    ) -> Result<Built, Error> {
+    fn make_leased(&self, index: &mut Index, need: Need<'_>, mode: Mode, outputs: &[Output]) -> Result<Built, Error> {
         let builder = NativeBuilder::new(&native::own_program()).map_err(Error::Builder)?;
         if need.missing() > 0 {
             self.events.send(Event::Note { message: builder.describe() });
         }
         let trash = self.home.trash()?;
-        std::thread::spawn(move || empty(trash));
+        std::thread::spawn(move || empty(&trash));
         let engine = Engine {
             home: self.home,
             builder: &builder,
@@ -239,11 +233,7 @@ impl Run<'_> {
         self.plan.images.iter().filter(|image| wanted.contains(&(&image.name, &image.platform))).collect()
     }
 
-    fn report(
-        &self,
-        done: &Progressed,
-        exported: &BTreeMap<(ImageName, Platform), Exported>,
-    ) -> BuildReport {
+    fn report(&self, done: &Progressed, exported: &BTreeMap<(ImageName, Platform), Exported>) -> BuildReport {
         let mut report = BuildReport::planned(self.plan);
         let wanted: BTreeSet<_> =
             self.closure().iter().map(|image| (image.name.clone(), image.platform.clone())).collect();
@@ -283,11 +273,9 @@ impl Progressed {
     }
 }
 
-/// Deletes what was moved to the trash, beside the build. What is not done by its end, a later run does.
-fn empty(trash: Vec<PathBuf>) {
+/// Deletes what was moved to the trash, beside the build. What is not done by its end, or can't be, a later run tries again.
+fn empty(trash: &[PathBuf]) {
     for path in trash {
-        if native::remove_tree(&path).is_err() {
-            continue;
-        }
+        let _left = native::remove_tree(path);
     }
 }

@@ -50,6 +50,8 @@ pub enum Error {
     /// A pattern that names no image.
     #[error("the config has no image `{pattern}`")]
     NoSuchImage {
+        /// The names there are, the first few.
+        names: Vec<String>,
         /// As given.
         pattern: String,
         /// The name most like it.
@@ -72,9 +74,6 @@ pub enum Error {
     /// The builder can't be used.
     #[error("cannot start the builder")]
     Builder(#[source] BuilderError),
-    /// Dev
-    #[error("--dev")]
-    NoDev,
     /// Running the plan.
     #[error(transparent)]
     Execute(#[from] execute::Error),

@@ -34,15 +34,18 @@ pub fn select<'a>(plan: &'a Plan, patterns: &[String]) -> Result<Vec<&'a Planned
         if !plan.images.iter().any(|image| matches(pattern, glob, &image.name)) {
             let names: Vec<&str> = plan.images.iter().map(|image| image.name.as_str()).collect();
             let nearest = nearest(pattern, names.iter().copied()).map(ToString::to_string);
-            return Err(Error::NoSuchImage { pattern: (*pattern).to_owned(), nearest });
+            let names = names.iter().take(10).map(|name| (*name).to_owned()).collect();
+            return Err(Error::NoSuchImage { names, pattern: (*pattern).to_owned(), nearest });
         }
     }
     Ok(plan
         .images
         .iter()
-        .filter(|image| match include.is_empty() {
-            true => !image.artifact,
-            false => include.iter().any(|(pattern, glob)| matches(pattern, glob, &image.name)),
+        .filter(|image| {
+            if include.is_empty() {
+                return !image.artifact;
+            }
+            include.iter().any(|(pattern, glob)| matches(pattern, glob, &image.name))
         })
         .filter(|image| !exclude.iter().any(|glob| glob.is_match(image.name.as_str())))
         .collect())

@@ -92,15 +92,7 @@ impl<'a> CommitFacts<'a> {
         gate: &'a Gate,
         latest: &'a LatestDigest<'a>,
     ) -> Self {
-        Self {
-            repository,
-            tree,
-            remotes,
-            gate,
-            latest,
-            cache: RefCell::default(),
-            remote_trees: RefCell::default(),
-        }
+        Self { repository, tree, remotes, gate, latest, cache: RefCell::default(), remote_trees: RefCell::default() }
     }
 
     fn ask(&self, question: &Question) -> Result<Option<Checksum>, PlanError> {
@@ -152,13 +144,12 @@ impl Facts for CommitFacts<'_> {
             files: files.map(<[String]>::to_vec),
         };
         let known = self.cache.borrow().get(&question).copied();
-        let checksum = match known {
-            Some(checksum) => checksum,
-            None => {
-                let checksum = self.ask(&question)?;
-                self.cache.borrow_mut().insert(question, checksum);
-                checksum
-            }
+        let checksum = if let Some(checksum) = known {
+            checksum
+        } else {
+            let checksum = self.ask(&question)?;
+            self.cache.borrow_mut().insert(question, checksum);
+            checksum
         };
         // Nothing selected is a fact too.
         Ok(checksum.unwrap_or(Checksum::from_bytes([0; 32])))
@@ -169,6 +160,7 @@ impl Facts for CommitFacts<'_> {
     }
 
     fn base_digest(&self, reference: &str, platform: &Platform) -> Result<BlobId, PlanError> {
-        (self.latest)(reference, platform).map_err(|source| PlanError::Latest { reference: reference.to_owned(), source })
+        (self.latest)(reference, platform)
+            .map_err(|source| PlanError::Latest { reference: reference.to_owned(), source })
     }
 }

@@ -15,10 +15,6 @@ use stages::plan::Plan;
 use stages::spec::Project;
 
 /// Plans all images of a project at a commit.
-pub fn plan(
-    project: &Project,
-    commit: CommitId,
-    facts: &CommitFacts<'_>,
-) -> Result<Plan, ImageError<PlanError>> {
+pub fn plan(project: &Project, commit: CommitId, facts: &CommitFacts<'_>) -> Result<Plan, ImageError<PlanError>> {
     stages::conveyor::lay_out(project, commit, facts)
 }

@@ -163,9 +163,9 @@ impl Drop for TempDir {
 fn unique_name() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let mut random = [0_u8; 12];
+    let mut random = [0_u8; 16];
     // Names must differ, not be secret: on failure the process id and the counter still tell them apart.
     let _filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-    let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{random}-{}-{count}", std::process::id())
+    let random = u128::from_le_bytes(random);
+    format!("{random:032x}-{}-{count}", std::process::id())
 }

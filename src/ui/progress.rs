@@ -103,13 +103,13 @@ impl Display {
             _ => {}
         }
         let quiet = self.mode == ProgressMode::Quiet && !matches!(event, Event::Warning { .. });
-        if !quiet && let Some(text) = self.text(&event) {
-            self.line(&text);
+        if !quiet {
+            self.line(&self.text(&event));
         }
     }
 
-    fn text(&self, event: &Event) -> Option<String> {
-        Some(match event {
+    fn text(&self, event: &Event) -> String {
+        match event {
             Event::Planned { images, stages: 0 } => format!("{}: everything is there", count(*images, "image")),
             Event::Planned { images, stages } => {
                 format!("{}: {} to make", count(*images, "image"), count(*stages, "stage"))
@@ -127,7 +127,7 @@ impl Display {
             Event::Warning { message } => format!("warning: {}", printable(message, false)),
             Event::Note { message } => printable(message, false),
             Event::Exported { image, destination } => format!("{image} written to {destination}"),
-        })
+        }
     }
 
     fn line(&mut self, text: &str) {

@@ -37,7 +37,7 @@ impl Facts for Commit {
             format!("{:?} {} {:?} {:?}", mapping.source, mapping.add, mapping.include_paths, mapping.exclude_paths);
         for (name, content) in &self.files {
             if files.is_none_or(|files| files.iter().any(|file| file == name)) {
-                text += &format!("{name}={content};");
+                text.extend([*name, "=", *content, ";"]);
             }
         }
         Ok(blake3::hash(text.as_bytes()).into())

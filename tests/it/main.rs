@@ -4,7 +4,6 @@
 //! machine lacks makes it print `skipped: why`; `tests/run` installs all of it, and as root turns a skip into a failure.
 //! The one integration binary.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "tests panic and say why they skip")]
-
 #![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -29,10 +28,10 @@ mod examples;
 mod failures;
 mod giterminism;
 mod images;
+mod native;
 mod outputs;
 mod packages;
 mod pulls;
 mod rootless;
 mod steps;
-mod native;
 mod tidy;

@@ -27,7 +27,7 @@ fn builds_with_owners(user: &RootlessUser) -> Option<(TestEnv, OciImage)> {
     let (_, image) = env.image("app");
     let tree = image.tree().ok()?;
     assert_eq!((tree["/given"].owner, tree["/given"].mode), ((33, 50), 0o4755));
-    assert_eq!((tree["/dir"].owner.0, tree["/dir/link"].owner.0), (65534, 33));
+    assert_eq!(tree["/dir"].owner.0, 65534);
     assert_eq!(tree["/src/x"].owner, (33, 0));
     assert_eq!(tree["/uid"].sha256, Some(crate::env::sha256(b"0\n")));
     assert_eq!(tree["/seen"].sha256, Some(crate::env::sha256(b"33:50\n")));
@@ -42,6 +42,7 @@ fn builds_with_owners(user: &RootlessUser) -> Option<(TestEnv, OciImage)> {
 fn a_user_with_subordinate_ids_builds_as_root_does() {
     let user = need!(RootlessUser::with_ranges());
     let Some((_env, image)) = builds_with_owners(&user) else { return };
+    assert_eq!(image.tree().unwrap()["/dir/link"].owner.0, 33, "with a single id the owner of a link is lost");
     let root = TestEnv::new();
     root.project().busybox().file("src/x", "x\n").config(CONFIG).commit("start");
     assert_eq!(root.image("app").1.digest, image.digest, "the same bytes as root's");

@@ -20,8 +20,8 @@ fn paths(tree: &MergedTree) -> Vec<String> {
     paths
 }
 
-#[test]
-fn the_union_is_what_overlayfs_shows() {
+/// Three layers that hide and merge in every way.
+fn three_layers() -> (Tree, Tree, Tree) {
     let (top, middle, bottom) = (Tree::new(), Tree::new(), Tree::new());
     bottom.directory("a/deep").file("a/deep/x", "").file("a/low", "").file("gone", "").directory("o").file("o/low", "");
     bottom.directory("back").file("back/low", "").file("kept", "bottom").directory("file").file("file/x", "");
@@ -29,6 +29,37 @@ fn the_union_is_what_overlayfs_shows() {
     middle.file("file", "now a file");
     top.directory("a").whiteout("a/low").whiteout("gone").directory("back").file("back/new", "").directory("o");
     top.directory("file").file("file/top", "");
+    (top, middle, bottom)
+}
+
+#[test]
+fn the_kernel_shows_the_same_union() {
+    let (top, middle, bottom) = three_layers();
+    top.opaque("").symlink("link", "a").mode("a", 0o700).directory("here").whiteout("here/none");
+    let mount = "mount -t overlay overlay -o \"userxattr,lowerdir=$1:$2:$3\" \"$4\" && cd \"$4\" && \
+                 find . -mindepth 1 -printf '%P %m\\n' | LC_ALL=C sort";
+    let point = Tree::new();
+    let output = std::process::Command::new("unshare")
+        .args(["-m", "sh", "-c", mount, "sh"])
+        .args([top.root(), middle.root(), bottom.root(), point.root()])
+        .output();
+    let Some(output) = output.ok().filter(|output| output.status.success()) else {
+        return eprintln!("skipped: cannot mount an overlay here");
+    };
+    let mut ours = Vec::new();
+    merged(&[&top, &middle, &bottom])
+        .walk("", &mut |path, entry| -> Result<_, Error> {
+            ours.push(format!("{} {:o}", path.display(), entry.mode));
+            Ok(Descend::Into)
+        })
+        .unwrap();
+    ours.sort();
+    assert_eq!(ours, String::from_utf8(output.stdout).unwrap().lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_union_is_what_overlayfs_shows() {
+    let (top, middle, bottom) = three_layers();
     let tree = merged(&[&top, &middle, &bottom]);
     let expected = [
         "a 0",

@@ -102,6 +102,28 @@ fn recorded_owners_become_real_ones() {
 }
 
 #[test]
+fn what_its_mode_hides_is_read_and_stays_as_it_is() {
+    let tree = Tree::new();
+    tree.directory("d").file("d/f", "secret").xattr("d/f", OWNER_XATTR, b"1:2").xattr("d/f", "user.k", b"v");
+    // What lies in such a directory can be reached by root only, be it a namespace's.
+    let directory = if rustix::process::geteuid().is_root() { 0 } else { 0o700 };
+    tree.mode("d/f", 0).xattr("d", OWNER_XATTR, b"3:4").mode("d", directory);
+    let mut out = Vec::new();
+    let recorded = PackOptions { ownership: Ownership::Recorded, clamp: None };
+    assert_eq!(pack(&tree.root(), &mut out, &recorded).unwrap(), LayerStats { entries: 2, bytes: 6 });
+    let headers: Vec<_> = ::tar::Archive::new(&out[..])
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().header().clone())
+        .map(|header| (header.mode().unwrap(), header.uid().unwrap(), header.gid().unwrap()))
+        .collect();
+    assert_eq!(headers, [(directory, 3, 4), (0, 1, 2)]);
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs_err::metadata(tree.path("d")).unwrap()) & 0o7777, directory);
+    tree.mode("d", 0o755);
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs_err::metadata(tree.path("d/f")).unwrap()) & 0o7777, 0);
+}
+
+#[test]
 fn a_changed_root_is_written_and_a_plain_one_is_not() {
     let tree = Tree::new();
     assert_eq!(tree.pack().len(), 1024);

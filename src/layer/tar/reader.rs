@@ -29,10 +29,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// What no honest image comes near: 10 million entries, paths of 4096 bytes and 256 components, 1 MiB of extension
+    /// What no honest image comes near: 2 million entries, paths of 4096 bytes and 256 components, 1 MiB of extension
     /// headers for an entry, 1 TiB of files and of archive.
     fn default() -> Self {
-        Self { entries: 10_000_000, path: 4096, depth: 256, extensions: 1 << 20, bytes: 1 << 40, archive: 1 << 40 }
+        Self { entries: 2_000_000, path: 4096, depth: 256, extensions: 1 << 20, bytes: 1 << 40, archive: 1 << 40 }
     }
 }
 
