@@ -1,1 +1,3 @@
 //! Templates: minijinja for the native format.
+
+pub mod gotemplate;

@@ -1,3 +1,3 @@
 //! The one integration binary.
 
-fn main() {}
+mod goldens_gotemplate;
