@@ -167,7 +167,7 @@ fn length(_: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
             return Err("len of nil pointer".to_owned());
         }
         Value::Nil => return Err("reflect: call of reflect.Value.Type on zero Value".to_owned()),
-        other => return Err(format!("len of type {}", other.type_name())),
+        other => return Err(format!("len of type {}", other.type_name().trim_start_matches('*'))),
     };
     Ok(Value::int(length as i64))
 }

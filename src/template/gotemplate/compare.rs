@@ -65,20 +65,20 @@ fn equal_pair(left: &Value, right: &Value) -> Compared {
 /// Compares what is not basic: only nil, and objects that are comparable.
 fn equal_others(left: &Value, right: &Value) -> Compared {
     if left.kind() != right.kind() && !matches!(left, Value::Nil) && !matches!(right, Value::Nil) {
-        // Go prints a value where a type is announced, and the other way round.
-        let (left_text, right_text) = (shown(left)?, shown(right)?);
-        return Err(format!(
-            "non-comparable types {left_text}: {}, {}: {right_text}",
-            left.type_name(),
-            right.type_name()
-        ));
+        // Go's own message has the last two the wrong way round.
+        return Err(worded(b"non-comparable types %s: %s, %s: %v", &[
+            left.clone(),
+            Value::from(left.type_name()),
+            Value::from(right.type_name()),
+            right.clone(),
+        ])?);
     }
     if left.is_nil() || right.is_nil() {
         return Ok(left.is_nil() == right.is_nil());
     }
     match (left, right) {
         (Value::Object(left), Value::Object(right)) => Ok(same_object(left.as_ref(), right.as_ref())),
-        _ => Err(format!("non-comparable type {}: {}", shown(right)?, right.type_name())),
+        _ => Err(worded(b"non-comparable type %s: %s", &[right.clone(), Value::from(right.type_name())])?),
     }
 }
 
@@ -89,8 +89,8 @@ fn same_object(left: &dyn Object, right: &dyn Object) -> bool {
     left.type_name() == right.type_name() && left.equals(right)
 }
 
-fn shown(value: &Value) -> Result<String, String> {
-    Ok(String::from_utf8_lossy(&super::format::display(value)?).into_owned())
+fn worded(format: &[u8], values: &[Value]) -> Result<String, String> {
+    Ok(String::from_utf8_lossy(&super::format::sprintf(format, values)?).into_owned())
 }
 
 /// Whether the first argument is below the second.

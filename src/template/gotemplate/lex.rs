@@ -89,7 +89,7 @@ impl Token<'_> {
         match self.kind {
             Kind::Eof => "EOF".to_owned(),
             Kind::Error => String::from_utf8_lossy(&self.value).into_owned(),
-            Kind::Keyword(_) => format!("<{}>", String::from_utf8_lossy(&self.value)),
+            Kind::Keyword(_) | Kind::Dot => format!("<{}>", String::from_utf8_lossy(&self.value)),
             _ if self.value.len() > 10 => {
                 let end: usize = super::text::runes(&self.value).take(10).map(|(_, size)| size).sum();
                 format!("{}...", quoted(&self.value[..end]))

@@ -8,11 +8,12 @@ type Written = Result<(), String>;
 
 /// Writes a map as a document.
 pub(super) fn write(value: &Value) -> Result<Vec<u8>, String> {
-    let Value::Map(map) = value else {
-        return Err("toml: top-level values must be Go maps or structs".to_owned());
-    };
     let mut writer = Writer { out: Vec::new() };
-    writer.entries(&[], map)?;
+    match value {
+        Value::Map(map) => writer.entries(&[], map)?,
+        list if is_table_list(list) => return Err("toml: top-level values must be Go maps or structs".to_owned()),
+        other => writer.element(other)?,
+    }
     guard::allocate(writer.out.len())?;
     Ok(writer.out)
 }
@@ -123,13 +124,19 @@ impl Writer {
 
     fn inline_table(&mut self, map: &Map) -> Written {
         self.out.push(b'{');
-        let entries = texts(map)?;
-        for (index, (key, value)) in entries.iter().filter(|(_, value)| !value.is_nil()).enumerate() {
-            if index > 0 {
+        let (tables, plain): (Vec<_>, Vec<_>) =
+            texts(map)?.into_iter().partition(|(_, value)| is_table(value) || is_table_list(value));
+        let count = plain.len() + tables.len();
+        for (index, (key, value)) in plain.into_iter().chain(tables).enumerate() {
+            if value.is_nil() {
+                continue;
+            }
+            self.text(&format!("{} = ", quoted_key(&key)));
+            self.element(&value)?;
+            // As in the library that Helm uses, also before values that are left out.
+            if index + 1 < count {
                 self.text(", ");
             }
-            self.text(&format!("{} = ", quoted_key(key)));
-            self.element(value)?;
         }
         self.out.push(b'}');
         Ok(())

@@ -660,6 +660,11 @@ pub trait Object: Send + Sync {
         None
     }
 
+    /// What `deepCopy` makes of the object; nothing if the object itself will do.
+    fn copied(&self) -> Option<Value> {
+        None
+    }
+
     /// Whether two objects of one type are equal.
     fn equals(&self, _other: &dyn Object) -> bool {
         false

@@ -167,10 +167,14 @@ fn concat(_: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
 
 fn chunk(_: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
     let list = items(arguments.value(1), "chunk")?;
-    let chunks = match (usize::try_from(arguments.int(0)).ok().filter(|&size| size > 0), list) {
-        (_, []) => Vec::new(),
-        (Some(size), _) => list.chunks(size).map(|chunk| Value::list(chunk.to_vec())).collect(),
-        (None, _) => return Err("runtime error: makeslice: len out of range".to_owned()),
+    let size = arguments.int(0);
+    // Go computes the number of chunks in floating point, also for sizes that make no sense.
+    let count = ((list.len() as f64 - 1.0) / size as f64).floor() + 1.0;
+    let chunks = match usize::try_from(size) {
+        _ if count == 0.0 => Vec::new(),
+        Ok(size) if size > 0 => list.chunks(size).map(|chunk| Value::list(chunk.to_vec())).collect(),
+        Err(_) if list.len() == 1 && size < -1 => vec![Value::list(list.to_vec())],
+        _ => return Err("runtime error: makeslice: len out of range".to_owned()),
     };
     Ok(Value::List(List::new(LIST, chunks)))
 }

@@ -93,6 +93,7 @@ fn copy(value: &Value) -> Result<Value, Exhausted> {
             }
             Value::Map(copied)
         }
+        Value::Object(object) => object.copied().unwrap_or_else(|| value.clone()),
         other => other.clone(),
     })
 }

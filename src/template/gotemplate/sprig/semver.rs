@@ -210,6 +210,12 @@ impl Object for Version {
         ]
     }
 
+    fn copied(&self) -> Option<Value> {
+        // Copying does not see the private fields of the library.
+        let (prerelease, metadata, original) = (String::new(), String::new(), String::new());
+        Some(Value::object(Self { numbers: [0; 3], prerelease, metadata, original, is_pointer: self.is_pointer }))
+    }
+
     fn equals(&self, other: &dyn Object) -> bool {
         other.as_any().downcast_ref::<Self>() == Some(self)
     }

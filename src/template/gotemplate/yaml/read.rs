@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 
 use super::super::format::format_float;
-use super::super::guard;
+use super::super::{guard, json};
 use super::super::value::{Key, Map, Type, Value};
 use super::resolve::{Scalar, resolve};
 
@@ -32,6 +32,10 @@ struct Loader<'input> {
 }
 
 fn load(text: &str) -> Read<Document> {
+    // The crate takes a tab for indentation here.
+    if text.lines().find(|line| !line.trim().is_empty()).is_some_and(|line| line.trim_start_matches(' ').starts_with('\t')) {
+        return Err("yaml: found character that cannot start any token".to_owned());
+    }
     let mut loader = Loader { parser: Parser::new_from_str(text), nodes: Vec::new(), anchors: HashMap::new() };
     loop {
         let (event, line) = loader.next()?;
@@ -51,7 +55,7 @@ impl<'input> Loader<'input> {
         guard::step(1)?;
         match self.parser.next_event() {
             Some(Ok((event, span))) => Ok((event, span.start.line())),
-            Some(Err(error)) => Err(format!("yaml: line {}: {}", error.marker().line(), error.info())),
+            Some(Err(error)) => Err(worded(error.marker().line(), error.info())),
             None => Ok((Event::StreamEnd, 0)),
         }
     }
@@ -309,6 +313,26 @@ fn unmarshal_error(node: &Node, wanted: &str) -> String {
     format!("yaml: unmarshal errors:\n  line {line}: cannot unmarshal {found} into {wanted}")
 }
 
+/// What is wrong with a text, worded and counted as Go's library does as far as that is known.
+fn worded(line: usize, problem: &str) -> String {
+    let problem = match problem.strip_prefix("while ").and_then(|problem| problem.split_once(", ")) {
+        Some((_, problem)) => problem,
+        None => problem,
+    };
+    let problem = match problem {
+        "expected ',' or ']'" => "did not find expected ',' or ']'",
+        "found unknown anchor" => return "yaml: unknown anchor referenced".to_owned(),
+        other => other,
+    };
+    // The parser counts lines from 0, the scanner from 1; the first is not named.
+    let line = line.saturating_sub(1);
+    if line == 0 {
+        return format!("yaml: {problem}");
+    }
+    let line = line + usize::from(!problem.starts_with("did not find"));
+    format!("yaml: line {line}: {problem}")
+}
+
 fn as_text(text: &[u8]) -> Read<&str> {
     std::str::from_utf8(text).map_err(|_| "yaml: invalid leading UTF-8 octet".to_owned())
 }
@@ -338,6 +362,7 @@ pub(in super::super) fn read_list(text: &[u8]) -> Read<Value> {
     let Some(root) = document.root else { return Ok(Value::list(Vec::new())) };
     let mut decoder = Decoder { document: &document, target: Target::Json, open: Vec::new() };
     let value = decoder.value(root).map_err(converting)?;
+    json::encode(&value, json::COMPACT).map_err(|error| converting(error.into()))?;
     let found = match value {
         Value::List(_) => return Ok(value),
         Value::Nil => return Ok(Value::list(Vec::new())),
