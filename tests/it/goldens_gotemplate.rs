@@ -4,10 +4,13 @@
 //! worded differently.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
-use stager::template::gotemplate::{Functions, Phase, TemplateError, TemplateSet, Value, builtins, helm, nested, sprig};
+use stager::template::gotemplate::{
+    Functions, Phase, TemplateError, TemplateSet, Value, builtins, helm, nested, sprig,
+};
 
 #[derive(Default)]
 struct Tally {
@@ -26,7 +29,11 @@ fn folder() -> PathBuf {
 /// Cases that may differ, with the reason: lines of `"id" = "reason"`.
 fn differences(folder: &Path) -> BTreeSet<String> {
     let text = fs_err::read_to_string(folder.join("differences.toml")).unwrap_or_default();
-    text.lines().filter(|line| line.starts_with('"')).filter_map(|line| line.split('"').nth(1)).map(str::to_owned).collect()
+    text.lines()
+        .filter(|line| line.starts_with('"'))
+        .filter_map(|line| line.split('"').nth(1))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn value(json: &Json) -> Value {
@@ -35,7 +42,7 @@ fn value(json: &Json) -> Value {
         Json::Bool(value) => Value::Bool(*value),
         Json::Number(number) => match number.as_i64() {
             Some(number) => Value::int(number),
-            None => Value::Float(number.as_f64().unwrap()),
+            None => Value::Float(number.as_f64().expect("a number")),
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => Value::list(items.iter().map(value).collect()),
@@ -52,10 +59,10 @@ fn run(case: &Json) -> Result<String, TemplateError> {
     if let Some(templates) = case["templates"].as_object() {
         let templates: BTreeMap<_, _> = templates.iter().collect();
         for (name, text) in templates {
-            set.parse(name, text.as_str().unwrap())?;
+            set.parse(name, text.as_str().expect("a text"))?;
         }
     }
-    set.parse("main", case["text"].as_str().unwrap())?;
+    set.parse("main", case["text"].as_str().expect("a text"))?;
     set.execute("main", value(&case["data"]))
 }
 
@@ -105,7 +112,7 @@ fn goldens_gotemplate() {
             Some(_) if known.contains(id) => tally.known += 1,
             Some(fault) => {
                 tally.failed += 1;
-                report.push_str(&format!("{id}: {} {}\n       {fault}\n", case["text"], case["data"]));
+                let _ = writeln!(report, "{id}: {} {}\n       {fault}", case["text"], case["data"]);
             }
         }
     }

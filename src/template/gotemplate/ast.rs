@@ -25,7 +25,10 @@ pub(super) enum NodeKind {
     Break,
     Continue,
     Branch(Branch),
-    Template { name: Str, pipe: Option<NodeId> },
+    Template {
+        name: Str,
+        pipe: Option<NodeId>,
+    },
     Pipe(Pipe),
     Command(Vec<NodeId>),
     Identifier(String),
@@ -34,10 +37,16 @@ pub(super) enum NodeKind {
     Dot,
     Nil,
     Field(Vec<String>),
-    Chain { node: NodeId, fields: Vec<String> },
+    Chain {
+        node: NodeId,
+        fields: Vec<String>,
+    },
     Bool(bool),
     Number(Number),
-    String { literal: Vec<u8>, text: Str },
+    String {
+        literal: Vec<u8>,
+        text: Str,
+    },
     /// Only during parsing.
     End,
     /// Only during parsing.

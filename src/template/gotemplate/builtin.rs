@@ -27,7 +27,9 @@ pub fn builtins() -> Vec<Function> {
         variadic("js", &[Any], String, |_, arguments| Ok(Value::string(js(&joined(arguments)?)))),
         variadic("urlquery", &[Any], String, |_, arguments| Ok(Value::string(url_query(&joined(arguments)?)))),
         variadic("eq", &[Reflect, Reflect], Bool, |_, arguments| compared(compare::equal(arguments))),
-        function("ne", &[Reflect, Reflect], Bool, |_, arguments| compared(compare::equal(arguments).map(|equal| !equal))),
+        function("ne", &[Reflect, Reflect], Bool, |_, arguments| {
+            compared(compare::equal(arguments).map(|equal| !equal))
+        }),
         function("lt", &[Reflect, Reflect], Bool, |_, arguments| compared(compare::less(arguments))),
         function("le", &[Reflect, Reflect], Bool, |_, arguments| compared(compare::less_or_equal(arguments))),
         function("gt", &[Reflect, Reflect], Bool, |_, arguments| {
@@ -150,10 +152,9 @@ fn slice(_: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
     guard::step(end - start)?;
     Ok(match item {
         Value::Str(text) => Value::string(text.get(start..end).unwrap_or_default()),
-        Value::List(list) => Value::List(super::value::List::new(
-            list.elem(),
-            list.items().get(start..end).unwrap_or_default().to_vec(),
-        )),
+        Value::List(list) => {
+            Value::List(super::value::List::new(list.elem(), list.items().get(start..end).unwrap_or_default().to_vec()))
+        }
         _ => Value::Nil,
     })
 }

@@ -66,12 +66,10 @@ fn equal_pair(left: &Value, right: &Value) -> Compared {
 fn equal_others(left: &Value, right: &Value) -> Compared {
     if left.kind() != right.kind() && !matches!(left, Value::Nil) && !matches!(right, Value::Nil) {
         // Go's own message has the last two the wrong way round.
-        return Err(worded(b"non-comparable types %s: %s, %s: %v", &[
-            left.clone(),
-            Value::from(left.type_name()),
-            Value::from(right.type_name()),
-            right.clone(),
-        ])?);
+        return Err(worded(
+            b"non-comparable types %s: %s, %s: %v",
+            &[left.clone(), Value::from(left.type_name()), Value::from(right.type_name()), right.clone()],
+        )?);
     }
     if left.is_nil() || right.is_nil() {
         return Ok(left.is_nil() == right.is_nil());

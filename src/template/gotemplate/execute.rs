@@ -1,5 +1,6 @@
 //! Runs templates: walks the nodes of a template and writes its output.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,7 +85,11 @@ impl State<'_> {
             template: source.name.to_text(),
             line,
             column: Some(column),
-            message: format!("executing {} at <{context}>: {}", quoted(&self.template.name), reason.as_ref()),
+            message: format!(
+                "executing {} at <{context}>: {}",
+                quoted(&self.template.name),
+                shortened(reason.as_ref())
+            ),
         })
     }
 
@@ -290,6 +295,19 @@ impl State<'_> {
     }
 }
 
+/// Longest reason that an error keeps whole; nested errors repeat those inside them.
+const LONGEST_REASON: usize = 32 << 10;
+
+/// A reason without the middle part of a very long one.
+fn shortened(reason: &str) -> Cow<'_, str> {
+    if reason.len() <= LONGEST_REASON {
+        return Cow::Borrowed(reason);
+    }
+    let half = LONGEST_REASON / 2;
+    let (head, tail) = (&reason.as_bytes()[..half], &reason.as_bytes()[reason.len() - half..]);
+    Cow::Owned(format!("{} … {}", String::from_utf8_lossy(head), String::from_utf8_lossy(tail)))
+}
+
 /// What a range goes over.
 enum Elements {
     /// The numbers below one, of the same type.
@@ -312,9 +330,7 @@ impl Elements {
     fn at(&self, index: u64) -> (Operand, Operand) {
         let position = index as usize;
         match self {
-            Self::Count(Value::Uint(kind, _), _) => {
-                (Operand::default(), Operand::concrete(Value::Uint(*kind, index)))
-            }
+            Self::Count(Value::Uint(kind, _), _) => (Operand::default(), Operand::concrete(Value::Uint(*kind, index))),
             Self::Count(Value::Int(kind, _), _) => {
                 (Operand::default(), Operand::concrete(Value::Int(*kind, index as i64)))
             }

@@ -47,16 +47,6 @@ impl Function {
     pub fn hosted(name: &'static str, params: &'static [Type], variadic: bool, result: Type, body: Hosted) -> Self {
         Self { name, params, variadic, result, body: Body::Hosted(body) }
     }
-
-    /// The type of the parameter that takes the argument of the given number.
-    pub(super) fn param(&self, index: usize) -> Type {
-        self.params.get(index).or_else(|| self.params.last()).copied().unwrap_or(Type::Any)
-    }
-
-    /// Number of parameters that need an argument.
-    pub(super) fn required(&self) -> usize {
-        self.params.len() - usize::from(self.variadic)
-    }
 }
 
 /// Functions by name. Later groups replace functions of earlier ones.

@@ -15,11 +15,9 @@ pub fn helm() -> Vec<Function> {
         function("fromYamlArray", &[Type::String], Type::LIST, |_, arguments| {
             Ok(yaml::read_list(arguments.text(0)).unwrap_or_else(|reason| Value::list(vec![Value::from(reason)])))
         }),
-        function("toToml", &[Type::Any], Type::String, |_, arguments| {
-            match arguments.value(0) {
-                Value::Nil => Err("reflect: call of reflect.Value.Type on zero Value".to_owned()),
-                value => Ok(toml::write(value).map_or_else(Value::from, Value::string)),
-            }
+        function("toToml", &[Type::Any], Type::String, |_, arguments| match arguments.value(0) {
+            Value::Nil => Err("reflect: call of reflect.Value.Type on zero Value".to_owned()),
+            value => Ok(toml::write(value).map_or_else(Value::from, Value::string)),
         }),
     ]
 }

@@ -142,11 +142,8 @@ fn variable_name(text: &str) -> (&str, &str, usize) {
         };
     }
     let special = text.starts_with(|first: char| "*#$@!?-0123456789".contains(first));
-    let length = if special {
-        1
-    } else {
-        text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count()
-    };
+    let length =
+        if special { 1 } else { text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count() };
     (&text[..length], &text[length..], length)
 }
 
@@ -213,10 +210,8 @@ pub struct CommitFacts {
 
 /// The root data of a werf config: `.Files`, `.Env`, `.Commit`.
 pub fn werf_data(host: &Arc<dyn Host>, env: &str, commit: &CommitFacts) -> Value {
-    let date = Value::map([
-        ("Human", Value::from(commit.date_human.as_str())),
-        ("Unix", Value::int64(commit.date_unix)),
-    ]);
+    let date =
+        Value::map([("Human", Value::from(commit.date_human.as_str())), ("Unix", Value::int64(commit.date_unix))]);
     Value::map([
         ("Files", Value::object(Files { host: Arc::clone(host), lenient: false })),
         ("Env", Value::from(env)),

@@ -1,11 +1,11 @@
 //! JSON as Go's `encoding/json` writes and reads it.
 
+use super::format::format_float;
 use super::guard::{self, Exhausted};
 use super::number::parse_float;
 use super::quote::quoted;
 use super::text::{RUNE_ERROR, push_rune, runes};
 use super::value::{Key, List, Map, Type, Value};
-use super::format::format_float;
 
 /// How JSON is written.
 #[derive(Debug, Clone, Copy)]
@@ -345,15 +345,13 @@ impl Decoder<'_> {
             self.digits("in exponent of numeric literal")?;
         }
         let text = self.text.get(start..self.position).unwrap_or_default();
-        match parse_float(text) {
-            Ok(number) => Ok(Value::Float(number)),
-            Err(_) => {
-                let shown = String::from_utf8_lossy(text);
-                self.overflow.get_or_insert_with(|| {
-                    format!("json: cannot unmarshal number {shown} into Go value of type float64")
-                });
-                Ok(Value::Nil)
-            }
+        if let Ok(number) = parse_float(text) {
+            Ok(Value::Float(number))
+        } else {
+            let shown = String::from_utf8_lossy(text);
+            self.overflow
+                .get_or_insert_with(|| format!("json: cannot unmarshal number {shown} into Go value of type float64"));
+            Ok(Value::Nil)
         }
     }
 
@@ -400,7 +398,9 @@ impl Decoder<'_> {
 
     fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), JsonError> {
         let first = self.hex()?;
-        if (0xD800..0xDC00).contains(&first) && self.text.get(self.position..).is_some_and(|rest| rest.starts_with(b"\\u")) {
+        if (0xD800..0xDC00).contains(&first)
+            && self.text.get(self.position..).is_some_and(|rest| rest.starts_with(b"\\u"))
+        {
             let mark = self.position;
             self.position += 2;
             let second = self.hex()?;

@@ -189,7 +189,12 @@ impl<'a> Lexer<'a> {
     }
 
     fn error(&mut self, message: String) -> Token<'a> {
-        let token = Token { kind: Kind::Error, position: self.start, value: Cow::Owned(message.into_bytes()), line: self.start_line };
+        let token = Token {
+            kind: Kind::Error,
+            position: self.start,
+            value: Cow::Owned(message.into_bytes()),
+            line: self.start_line,
+        };
         self.input = &[];
         self.start = 0;
         self.position = 0;
@@ -323,7 +328,9 @@ impl<'a> Lexer<'a> {
             b'`' => self.raw_quote(),
             b'$' => self.field_or_variable(Kind::Variable),
             b'\'' => self.quote(b'\'', Kind::CharConstant, "unterminated character constant"),
-            b'.' if self.rest().first().is_some_and(|next| !next.is_ascii_digit()) => self.field_or_variable(Kind::Field),
+            b'.' if self.rest().first().is_some_and(|next| !next.is_ascii_digit()) => {
+                self.field_or_variable(Kind::Field)
+            }
             b'.' | b'+' | b'-' | b'0'..=b'9' => {
                 self.back();
                 self.number()

@@ -8,9 +8,15 @@
 //!
 //! The module reads no files and no environment and knows neither git nor giterminism.
 
+#![allow(clippy::float_cmp, clippy::cast_precision_loss, reason = "Go compares and converts numbers exactly like this")]
+#![allow(clippy::unnecessary_wraps, reason = "functions of templates share one signature")]
+#![allow(clippy::unnecessary_box_returns, reason = "errors are made where results are small")]
+
 mod ast;
 mod builtin;
+mod collection;
 mod compare;
+mod equal;
 mod error;
 mod escape;
 mod evaluate;
@@ -21,10 +27,13 @@ mod guard;
 mod helm;
 mod host;
 mod json;
+mod kind;
 mod lex;
 mod nested;
 mod number;
+mod object;
 mod parse;
+mod parse_pipeline;
 mod quote;
 mod set;
 mod sprig;
@@ -45,3 +54,6 @@ pub use set::TemplateSet;
 pub use sprig::sprig;
 pub use text::Str;
 pub use value::{IntKind, Key, List, Map, Object, Operand, Signature, Type, UintKind, Value};
+
+#[cfg(test)]
+mod tests;

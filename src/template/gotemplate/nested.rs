@@ -7,7 +7,10 @@ use super::function::{Arguments, Call, Function, Outcome, function};
 use super::quote::quoted;
 use super::text::Str;
 use super::value::{Type, Value};
-use super::{parse, set};
+use super::{guard, parse, set};
+
+/// The name under which nested texts are counted.
+const TEXT_NAME: &[u8] = b"\xFFtpl";
 
 /// `include NAME DATA` gives the output of a template, `tpl TEXT DATA` that of a text.
 pub fn nested() -> Vec<Function> {
@@ -19,28 +22,33 @@ pub fn nested() -> Vec<Function> {
 
 pub(super) fn include(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
     let name = Str::from(arguments.text(0));
-    let limit = call.run.limits.include_depth;
-    let depth = {
-        let mut included = call.run.included.borrow_mut();
-        let count = included.entry(name.clone()).or_default();
-        *count += 1;
-        *count
-    };
-    if depth > limit {
-        return Err(format!(
-            "rendering template has a nested reference name: {name}: unable to execute template"
-        ));
-    }
+    enter(call.run, &name)?;
     let output = call.run.execute(&call.root, &name, arguments.value(1).clone());
-    if let Some(count) = call.run.included.borrow_mut().get_mut(&name) {
-        *count -= 1;
-    }
+    leave(call.run, &name);
     output.map(Value::string).map_err(|error| error.to_string())
+}
+
+/// Counts how deeply a template is nested in itself.
+fn enter(run: &Run, name: &Str) -> Result<(), String> {
+    let mut included = run.included.borrow_mut();
+    let count = included.entry(name.clone()).or_default();
+    if *count >= run.limits.include_depth {
+        return Err(format!("rendering template has a nested reference name: {name}: unable to execute template"));
+    }
+    *count += 1;
+    Ok(())
+}
+
+fn leave(run: &Run, name: &Str) {
+    if let Some(count) = run.included.borrow_mut().get_mut(name) {
+        *count = count.saturating_sub(1);
+    }
 }
 
 /// The text becomes the template of the caller's name in a copy of the set: what it defines is gone afterwards.
 pub(super) fn tpl(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
     let text = arguments.text(0);
+    guard::allocate(text.len())?;
     let functions = std::sync::Arc::clone(&call.run.functions);
     let parsed = parse::parse(&call.root, text, &|function| functions.find(function).is_some())
         .map_err(|error| format!("cannot parse template {}: {error}", quoted(text)))?;
@@ -56,7 +64,9 @@ pub(super) fn tpl(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
         now: call.run.now,
         included: RefCell::new(call.run.included.borrow().clone()),
     };
-    run.execute(&call.root, &call.root, arguments.value(1).clone()).map(Value::string).map_err(|error| {
-        format!("error during tpl function execution for {}: {error}", quoted(text))
-    })
+    // Nested texts are counted like one template, under a name that none can have.
+    enter(&run, &Str::from(TEXT_NAME))?;
+    run.execute(&call.root, &call.root, arguments.value(1).clone())
+        .map(Value::string)
+        .map_err(|error| format!("error during tpl function execution for {}: {error}", quoted(text)))
 }

@@ -11,15 +11,6 @@ pub(super) enum NumberError {
     Range,
 }
 
-impl NumberError {
-    pub(super) fn reason(self) -> &'static str {
-        match self {
-            Self::Syntax => "invalid syntax",
-            Self::Range => "value out of range",
-        }
-    }
-}
-
 /// Whether underscores, if any, only separate digits (one may follow the base prefix).
 fn underscores_fine(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
@@ -52,8 +43,7 @@ pub(super) fn parse_uint(text: &[u8], base: u32) -> Result<u64, NumberError> {
     let (digits, radix) = match (base, text) {
         (0, [b'0', b'x' | b'X', rest @ ..]) if !rest.is_empty() => (rest, 16),
         (0, [b'0', b'b' | b'B', rest @ ..]) if !rest.is_empty() => (rest, 2),
-        (0, [b'0', b'o' | b'O', rest @ ..]) if !rest.is_empty() => (rest, 8),
-        (0, [b'0', rest @ ..]) if !rest.is_empty() => (rest, 8),
+        (0, [b'0', b'o' | b'O', rest @ ..] | [b'0', rest @ ..]) if !rest.is_empty() => (rest, 8),
         (0, _) => (text, 10),
         _ => (text, base),
     };
@@ -224,7 +214,7 @@ fn real(literal: &[u8], text: String) -> Result<Number, String> {
 }
 
 fn whole(float: f64) -> Option<i64> {
-    (float == float.trunc() && (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&float))
+    (float == float.trunc() && (-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&float))
         .then_some(float as i64)
 }
 

@@ -70,7 +70,11 @@ fn escape_rune(out: &mut Vec<u8>, rune: u32, mark: u8, ascii: bool) {
 /// Whether the text fits into a raw literal without change.
 pub(super) fn can_backquote(text: &[u8]) -> bool {
     runes(text).all(|(rune, size)| {
-        !(rune == RUNE_ERROR && size == 1) && rune != 0xFEFF && rune != 0x60 && rune != 0x7F && (rune >= 0x20 || rune == 9)
+        !(rune == RUNE_ERROR && size == 1)
+            && rune != 0xFEFF
+            && rune != 0x60
+            && rune != 0x7F
+            && (rune >= 0x20 || rune == 9)
     })
 }
 

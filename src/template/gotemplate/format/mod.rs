@@ -218,7 +218,9 @@ impl Run<'_> {
 
     /// Takes an explicit argument number such as `[2]`; true if there is one.
     fn index(&mut self) -> bool {
-        let Some(rest) = self.format.get(self.position..).filter(|rest| rest.first() == Some(&b'[')) else { return false };
+        let Some(rest) = self.format.get(self.position..).filter(|rest| rest.first() == Some(&b'[')) else {
+            return false;
+        };
         self.reordered = true;
         let close = if rest.len() < 3 { None } else { memchr::memchr(b']', rest) };
         let Some(close) = close else {

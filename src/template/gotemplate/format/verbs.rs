@@ -50,13 +50,12 @@ impl Printer {
                 self.pad(b"<nil>");
                 Ok(())
             }
-            (Value::Nil, _) => self.wrong_verb(value, verb),
             (_, 'T') => {
                 self.string(value.type_name().as_bytes());
                 Ok(())
             }
             // Addresses are not for templates: nothing that they print may differ from run to run.
-            (_, 'p' | 'w') => self.wrong_verb(value, verb),
+            (Value::Nil, _) | (_, 'p' | 'w') => self.wrong_verb(value, verb),
             _ => self.value(value, verb, Type::Reflect),
         }
     }
@@ -338,7 +337,7 @@ impl Printer {
             && let Some(character) = u32::try_from(number).ok().and_then(char::from_u32)
             && is_print(u32::from(character))
         {
-            text.push_str(&format!(" '{character}'"));
+            text.extend([' ', '\'', character, '\'']);
         }
         self.pad_with_spaces(text.as_bytes());
     }
@@ -378,7 +377,7 @@ impl Printer {
         }
         if text[1..].starts_with(['I', 'N']) {
             let hide_sign = text[1..].starts_with('N') && !self.flags.space && !self.flags.plus;
-            self.pad_with_spaces(text[usize::from(hide_sign)..].as_bytes());
+            self.pad_with_spaces(&text.as_bytes()[usize::from(hide_sign)..]);
             return;
         }
         if self.flags.sharp && verb != b'b' {

@@ -147,8 +147,11 @@ fn next_word(source: &[u8]) -> (Word, &[u8], &[u8]) {
     (class, &source[..end], &source[end..])
 }
 
+/// Finds the end of a run of characters of a class.
+type Run<'a> = &'a dyn Fn(usize, &dyn Fn(u32) -> bool) -> usize;
+
 /// The end of a word that starts with a capital: `HTTPStatus` is `HTTP` and `Status`.
-fn upper_word(source: &[u8], size: usize, run: &dyn Fn(usize, &dyn Fn(u32) -> bool) -> usize) -> usize {
+fn upper_word(source: &[u8], size: usize, run: Run<'_>) -> usize {
     let (second, _) = decode(&source[size..]);
     if size == source.len() {
         return size;

@@ -12,12 +12,8 @@ const ISO_DATE: &[u8] = b"2006-01-02";
 pub(super) const FUNCTIONS: &[Function] = &[
     function("now", &[], TIME, |call, _| Ok(Value::object(now(call)?))),
     function("date", &[String, Any], String, |call, a| date(call, a.text(0), a.value(1), "Local")),
-    function("dateInZone", &[String, Any, String], String, |call, a| {
-        date(call, a.text(0), a.value(1), &a.string(2))
-    }),
-    function("date_in_zone", &[String, Any, String], String, |call, a| {
-        date(call, a.text(0), a.value(1), &a.string(2))
-    }),
+    function("dateInZone", &[String, Any, String], String, |call, a| date(call, a.text(0), a.value(1), &a.string(2))),
+    function("date_in_zone", &[String, Any, String], String, |call, a| date(call, a.text(0), a.value(1), &a.string(2))),
     function("htmlDate", &[Any], String, |call, a| date(call, ISO_DATE, a.value(0), "Local")),
     function("htmlDateInZone", &[Any, String], String, |call, a| date(call, ISO_DATE, a.value(0), &a.string(1))),
     function("dateModify", &[String, TIME], TIME, modify),
@@ -96,15 +92,10 @@ fn duration_round(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
         _ => 0,
     };
     let second = 1_000_000_000_u64;
-    let units = [
-        (365 * 86_400, "y"),
-        (30 * 86_400, "mo"),
-        (86_400, "d"),
-        (3_600, "h"),
-        (60, "m"),
-        (1, "s"),
-    ];
+    let units = [(365 * 86_400, "y"), (30 * 86_400, "mo"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let all = duration.unsigned_abs();
     let unit = units.iter().find(|(seconds, _)| all > seconds * second);
-    Ok(Value::from(unit.map_or_else(|| "0s".to_owned(), |(seconds, name)| format!("{}{name}", all / (seconds * second)))))
+    Ok(Value::from(
+        unit.map_or_else(|| "0s".to_owned(), |(seconds, name)| format!("{}{name}", all / (seconds * second))),
+    ))
 }

@@ -66,8 +66,7 @@ fn key(arguments: &Arguments<'_>, index: usize) -> Key {
 fn dict(_: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
     let map = Map::new();
     for index in (0..arguments.len()).step_by(2) {
-        let value =
-            if index + 1 < arguments.len() { arguments.value(index + 1).clone() } else { Value::from("") };
+        let value = if index + 1 < arguments.len() { arguments.value(index + 1).clone() } else { Value::from("") };
         map.insert(Key::Str(text_of(arguments.value(index))?.into()), value);
     }
     Ok(Value::Map(map))

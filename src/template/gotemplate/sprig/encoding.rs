@@ -20,14 +20,10 @@ pub(super) struct Base {
     group: usize,
 }
 
-pub(super) const BASE64: Base = Base {
-    alphabet: b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-    bits: 6,
-    group: 4,
-};
+pub(super) const BASE64: Base =
+    Base { alphabet: b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", bits: 6, group: 4 };
 
-const BASE32: Base =
-    Base { alphabet: b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", bits: 5, group: 8 };
+const BASE32: Base = Base { alphabet: b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", bits: 5, group: 8 };
 
 /// What was decoded, or Go's error as text: Sprig prints it in the place of the result.
 fn shown(decoded: Result<Vec<u8>, usize>, name: &str) -> Vec<u8> {

@@ -19,9 +19,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("toDecimal", &[Any], INT64, |_, a| Ok(Value::int64(parse_int(&display(a.value(0))?, 8).unwrap_or(0)))),
     function("add1", &[Any], INT64, |_, a| Ok(Value::int64(to_int(a.value(0)).wrapping_add(1)))),
     variadic("add", &[Any], INT64, |_, a| Ok(Value::int64(a.rest(0).map(to_int).fold(0, i64::wrapping_add)))),
-    function("sub", &[Any, Any], INT64, |_, a| {
-        Ok(Value::int64(to_int(a.value(0)).wrapping_sub(to_int(a.value(1)))))
-    }),
+    function("sub", &[Any, Any], INT64, |_, a| Ok(Value::int64(to_int(a.value(0)).wrapping_sub(to_int(a.value(1)))))),
     function("div", &[Any, Any], INT64, |_, a| divide(a, i64::wrapping_div)),
     function("mod", &[Any, Any], INT64, |_, a| divide(a, i64::wrapping_rem)),
     variadic("mul", &[Any, Any], INT64, |_, a| Ok(Value::int64(a.rest(0).map(to_int).fold(1, i64::wrapping_mul)))),
@@ -45,9 +43,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let count = a.int(0);
         sequence(0, count, if count < 0 { -1 } else { 1 }).map(ints)
     }),
-    function("untilStep", &[INT, INT, INT], Type::Slice(&INT), |_, a| {
-        sequence(a.int(0), a.int(1), a.int(2)).map(ints)
-    }),
+    function("untilStep", &[INT, INT, INT], Type::Slice(&INT), |_, a| sequence(a.int(0), a.int(1), a.int(2)).map(ints)),
     variadic("seq", &[INT], String, seq),
 ];
 
@@ -68,7 +64,7 @@ pub(in super::super) fn to_int(value: &Value) -> i64 {
 
 /// What the processor makes of a float: cut towards zero, and the lowest number for all that does not fit.
 pub(super) fn float_to_int(number: f64) -> i64 {
-    if (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&number) { number as i64 } else { i64::MIN }
+    if (-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 /// Cuts `.0`, `.00` and so on.

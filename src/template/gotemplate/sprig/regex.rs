@@ -35,9 +35,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("mustRegexFindAll", &[String, String, INT], STRINGS, |_, a| find_all(&compile(a.text(0))?, a)),
     function("regexReplaceAll", &[String, String, String], String, |_, a| replace(&must(a.text(0))?, a, true)),
     function("mustRegexReplaceAll", &[String, String, String], String, |_, a| replace(&compile(a.text(0))?, a, true)),
-    function("regexReplaceAllLiteral", &[String, String, String], String, |_, a| {
-        replace(&must(a.text(0))?, a, false)
-    }),
+    function("regexReplaceAllLiteral", &[String, String, String], String, |_, a| replace(&must(a.text(0))?, a, false)),
     function("mustRegexReplaceAllLiteral", &[String, String, String], String, |_, a| {
         replace(&compile(a.text(0))?, a, false)
     }),
@@ -58,9 +56,10 @@ fn compile(pattern: &[u8]) -> Result<Regex, std::string::String> {
     }
     guard::step(1000)?;
     let translated = translate(pattern).map_err(|reason| format!("error parsing regexp: {reason}"))?;
-    let regex = RegexBuilder::new(&translated).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_PROGRAM).build().map_err(|_| {
-        format!("error parsing regexp: expression too large: `{}`", std::string::String::from_utf8_lossy(pattern))
-    })?;
+    let regex =
+        RegexBuilder::new(&translated).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_PROGRAM).build().map_err(|_| {
+            format!("error parsing regexp: expression too large: `{}`", std::string::String::from_utf8_lossy(pattern))
+        })?;
     COMPILED.with(|cache| {
         let mut cache = cache.borrow_mut();
         if cache.len() >= CACHE {
@@ -158,7 +157,10 @@ fn expand_template(out: &mut Vec<u8>, template: &[u8], captures: &Captures<'_>) 
         };
         rest = after;
         let number = if name.iter().all(u8::is_ascii_digit) {
-            std::str::from_utf8(name).ok().and_then(|digits| digits.parse::<usize>().ok()).filter(|&number| number < 100_000_000)
+            std::str::from_utf8(name)
+                .ok()
+                .and_then(|digits| digits.parse::<usize>().ok())
+                .filter(|&number| number < 100_000_000)
         } else {
             None
         };

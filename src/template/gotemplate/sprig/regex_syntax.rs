@@ -3,6 +3,8 @@
 //! The crate's syntax is wider (Unicode classes behind `\d`, set operations, `x` flag) and misses some forms (`\Q…\E`, octal
 //! escapes). The translator accepts what Go accepts, refuses the rest in Go's words, and spells out what would differ.
 
+use std::fmt::Write as _;
+
 /// Repetitions that Go allows.
 const MAX_REPEAT: u32 = 1000;
 /// Nested groups that Go allows.
@@ -17,7 +19,13 @@ pub(super) fn translate(pattern: &[u8]) -> Result<String, String> {
     let Ok(pattern) = std::str::from_utf8(pattern) else {
         return Err(fault("invalid UTF-8", &String::from_utf8_lossy(pattern)));
     };
-    let mut translator = Translator { pattern, rest: pattern, out: String::with_capacity(pattern.len() + 16), depth: 0, names: Vec::new() };
+    let mut translator = Translator {
+        pattern,
+        rest: pattern,
+        out: String::with_capacity(pattern.len() + 16),
+        depth: 0,
+        names: Vec::new(),
+    };
     translator.run()?;
     Ok(translator.out)
 }
@@ -50,10 +58,7 @@ impl<'a> Translator<'a> {
                     repeatable = self.open()?;
                 }
                 ')' => {
-                    self.depth = self
-                        .depth
-                        .checked_sub(1)
-                        .ok_or_else(|| fault("unexpected )", self.pattern))?;
+                    self.depth = self.depth.checked_sub(1).ok_or_else(|| fault("unexpected )", self.pattern))?;
                     self.plain(1);
                     repeatable = true;
                 }
@@ -65,20 +70,19 @@ impl<'a> Translator<'a> {
                     self.plain(1);
                     repeat = Some(before);
                 }
-                '{' => match counted(self.rest) {
-                    Some((length, low, high)) => {
+                '{' => {
+                    if let Some((length, low, high)) = counted(self.rest) {
                         if low > MAX_REPEAT || high.is_some_and(|high| high > MAX_REPEAT || high < low) {
                             return Err(fault("invalid repeat count", &before[..length]));
                         }
                         self.plain(length);
                         repeat = Some(before);
-                    }
-                    None => {
+                    } else {
                         self.out.push_str(r"\{");
                         self.rest = &before[1..];
                         repeatable = true;
                     }
-                },
+                }
                 '[' => {
                     self.class()?;
                     repeatable = true;
@@ -123,11 +127,16 @@ impl<'a> Translator<'a> {
         self.rest = &self.rest[length..];
     }
 
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = self.out.write_fmt(text);
+    }
+
     fn literal(&mut self, character: char) {
         if character.is_alphanumeric() || character == '_' {
             self.out.push(character);
         } else {
-            self.out.push_str(&format!("\\x{{{:X}}}", u32::from(character)));
+            self.push(format_args!("\\x{{{:X}}}", u32::from(character)));
         }
     }
 
@@ -158,13 +167,13 @@ impl<'a> Translator<'a> {
                 }
                 ':' | ')' if negative && !seen => return wrong(),
                 ':' => {
-                    self.out.push_str(&format!("(?{flags}:"));
+                    self.push(format_args!("(?{flags}:"));
                     self.rest = &start[index + 1..];
                     return self.enter().map(|()| false);
                 }
                 ')' => {
                     if !flags.is_empty() {
-                        self.out.push_str(&format!("(?{flags})"));
+                        self.push(format_args!("(?{flags})"));
                     }
                     self.rest = &start[index + 1..];
                     return Ok(false);
@@ -198,7 +207,7 @@ impl<'a> Translator<'a> {
         }
         self.names.push(name);
         // The crate wants a letter first; the position of the group says which one it is.
-        self.out.push_str(&format!("(?P<_{name}>"));
+        self.push(format_args!("(?P<_{name}>"));
         self.rest = &start[end + 1..];
         self.enter()
     }
@@ -218,7 +227,7 @@ impl<'a> Translator<'a> {
             'Q' => return Ok(self.quoted()),
             _ => {
                 if let Some(class) = self.perl_class()? {
-                    self.out.push_str(&format!("[{class}]"));
+                    self.push(format_args!("[{class}]"));
                 } else {
                     let literal = self.escaped_character()?;
                     self.literal(literal);
@@ -360,8 +369,20 @@ impl<'a> Translator<'a> {
         let name = &self.rest[2..end + 2];
         let known = matches!(
             name.strip_prefix('^').unwrap_or(name),
-            "alnum" | "alpha" | "ascii" | "blank" | "cntrl" | "digit" | "graph" | "lower" | "print" | "punct" | "space"
-                | "upper" | "word" | "xdigit"
+            "alnum"
+                | "alpha"
+                | "ascii"
+                | "blank"
+                | "cntrl"
+                | "digit"
+                | "graph"
+                | "lower"
+                | "print"
+                | "punct"
+                | "space"
+                | "upper"
+                | "word"
+                | "xdigit"
         );
         if !known {
             return Err(fault("invalid character class range", whole));
@@ -387,7 +408,7 @@ impl<'a> Translator<'a> {
                 return Err(fault("invalid character class range", &start[..start.len() - self.rest.len()]));
             }
         }
-        self.out.push_str(&format!("\\x{{{:X}}}-\\x{{{:X}}}", u32::from(low), u32::from(high)));
+        self.push(format_args!("\\x{{{:X}}}-\\x{{{:X}}}", u32::from(low), u32::from(high)));
         Ok(())
     }
 
@@ -412,7 +433,9 @@ fn counted(text: &str) -> Option<(usize, u32, Option<u32>)> {
         None => (body, None),
     };
     let number = |text: &str| {
-        let fine = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+        let fine = !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && (text.len() == 1 || !text.starts_with('0'));
         fine.then(|| text.parse().unwrap_or(u32::MAX))
     };
     let low = number(low)?;

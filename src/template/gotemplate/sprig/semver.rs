@@ -109,8 +109,7 @@ fn compare_prereleases(left: &str, right: &str) -> Ordering {
             _ if left == right => Ordering::Equal,
             _ if left.is_empty() || right.is_empty() => left.len().cmp(&right.len()),
             (Ok(left), Ok(right)) if left > right => Ordering::Greater,
-            (Ok(_), Ok(_)) => Ordering::Less,
-            (Ok(_), Err(_)) => Ordering::Less,
+            (Ok(_), _) => Ordering::Less,
             (Err(_), Ok(_)) => Ordering::Greater,
             (Err(_), Err(_)) => left.cmp(&right),
         };

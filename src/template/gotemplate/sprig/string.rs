@@ -50,9 +50,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Value::string(if a.int(2) == 1 { a.text(0) } else { a.text(1) }))
     }),
     variadic("quote", &[Any], String, |_, a| joined(a, |value| Ok(quote(&text_of(value)?)))),
-    variadic("squote", &[Any], String, |_, a| {
-        joined(a, |value| Ok(sprintf(b"'%v'", std::slice::from_ref(value))?))
-    }),
+    variadic("squote", &[Any], String, |_, a| joined(a, |value| Ok(sprintf(b"'%v'", std::slice::from_ref(value))?))),
     variadic("cat", &[Any], String, |_, a| joined(a, |value| Ok(super::super::format::display(value)?))),
     function("toString", &[Any], String, |_, a| Ok(Value::string(text_of(a.value(0))?))),
     function("toStrings", &[Any], Type::STRINGS, |_, a| Ok(Value::strings(texts_of(a.value(0))?))),
@@ -63,7 +61,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         texts.sort();
         Ok(Value::strings(texts))
     }),
-    function("splitList", &[String, String], Type::STRINGS, |_, a| Ok(Value::strings(split(a.text(1), a.text(0), -1)?))),
+    function("splitList", &[String, String], Type::STRINGS, |_, a| {
+        Ok(Value::strings(split(a.text(1), a.text(0), -1)?))
+    }),
     function("split", &[String, String], Type::STRING_MAP, |_, a| Ok(numbered(split(a.text(1), a.text(0), -1)?))),
     function("splitn", &[String, INT, String], Type::STRING_MAP, |_, a| {
         Ok(numbered(split(a.text(2), a.text(0), a.int(1))?))
@@ -105,9 +105,7 @@ fn substr(_: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
     if start < 0 {
         return match end {
             ..0 => Err(format!("runtime error: slice bounds out of range [:{end}]")),
-            _ if end > length => {
-                Err(format!("runtime error: slice bounds out of range [:{end}] with length {length}"))
-            }
+            _ if end > length => Err(format!("runtime error: slice bounds out of range [:{end}] with length {length}")),
             _ => Ok(Value::string(&text[..end as usize])),
         };
     }
@@ -218,10 +216,7 @@ fn interleave(source: &[u8], new: &[u8]) -> Result<Vec<u8>, std::string::String>
     Ok(out)
 }
 
-fn joined(
-    arguments: &Arguments<'_>,
-    show: impl Fn(&Value) -> Result<Vec<u8>, std::string::String>,
-) -> Outcome {
+fn joined(arguments: &Arguments<'_>, show: impl Fn(&Value) -> Result<Vec<u8>, std::string::String>) -> Outcome {
     let texts = arguments.rest(0).filter(|value| !matches!(value, Value::Nil)).map(show);
     Ok(Value::string(texts.collect::<Result<Vec<_>, _>>()?.join(b" ".as_slice())))
 }

@@ -31,9 +31,7 @@ fn part(map: &Map, name: &str) -> Result<Vec<u8>, String> {
         None => Ok(Vec::new()),
         Some(Value::Str(text)) => Ok(text.to_vec()),
         Some(Value::Nil) => Err(NIL_POINTER.to_owned()),
-        Some(other) => {
-            Err(format!("unable to parse {name} key, must be of type string, but {} found", other.kind()))
-        }
+        Some(other) => Err(format!("unable to parse {name} key, must be of type string, but {} found", other.kind())),
     }
 }
 

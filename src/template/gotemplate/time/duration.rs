@@ -85,9 +85,8 @@ pub(in super::super) fn parse_duration(text: &[u8]) -> Result<Duration, String> 
         if name.is_empty() {
             return Err(format!("time: missing unit in duration {shown}"));
         }
-        let unit = unit(name).ok_or_else(|| {
-            format!("time: unknown unit {} in duration {shown}", super::parse::quoted(name))
-        })?;
+        let unit = unit(name)
+            .ok_or_else(|| format!("time: unknown unit {} in duration {shown}", super::parse::quoted(name)))?;
         let part = amount(whole, fraction, unit).ok_or_else(invalid)?;
         total = total.checked_add(part).filter(|&total| total <= 1 << 63).ok_or_else(invalid)?;
         rest = &after[name.len()..];

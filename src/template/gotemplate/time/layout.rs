@@ -29,12 +29,22 @@ pub(super) enum Piece {
     LowerHalf,
     ZoneName,
     /// An offset; `iso` ones write `Z` for none.
-    Offset { iso: bool, colons: bool, minutes: bool, seconds: bool },
+    Offset {
+        iso: bool,
+        colons: bool,
+        minutes: bool,
+        seconds: bool,
+    },
     /// A fraction of a second with its mark; `nines` ones drop zeros at the end.
-    Fraction { mark: u8, digits: usize, nines: bool },
+    Fraction {
+        mark: u8,
+        digits: usize,
+        nines: bool,
+    },
 }
 
-const fn offset(iso: bool, colons: bool, minutes: bool, seconds: bool) -> Piece {
+/// An offset of the given form: `Z` for none, colons, minutes, seconds.
+const fn offset([iso, colons, minutes, seconds]: [bool; 4]) -> Piece {
     Piece::Offset { iso, colons, minutes, seconds }
 }
 
@@ -63,16 +73,16 @@ const SPELLINGS: &[(&[u8], Piece)] = &[
     (b"5", Piece::Second),
     (b"PM", Piece::UpperHalf),
     (b"pm", Piece::LowerHalf),
-    (b"-070000", offset(false, false, true, true)),
-    (b"-07:00:00", offset(false, true, true, true)),
-    (b"-0700", offset(false, false, true, false)),
-    (b"-07:00", offset(false, true, true, false)),
-    (b"-07", offset(false, false, false, false)),
-    (b"Z070000", offset(true, false, true, true)),
-    (b"Z07:00:00", offset(true, true, true, true)),
-    (b"Z0700", offset(true, false, true, false)),
-    (b"Z07:00", offset(true, true, true, false)),
-    (b"Z07", offset(true, false, false, false)),
+    (b"-070000", offset([false, false, true, true])),
+    (b"-07:00:00", offset([false, true, true, true])),
+    (b"-0700", offset([false, false, true, false])),
+    (b"-07:00", offset([false, true, true, false])),
+    (b"-07", offset([false, false, false, false])),
+    (b"Z070000", offset([true, false, true, true])),
+    (b"Z07:00:00", offset([true, true, true, true])),
+    (b"Z0700", offset([true, false, true, false])),
+    (b"Z07:00", offset([true, true, true, false])),
+    (b"Z07", offset([true, false, false, false])),
 ];
 
 /// Splits a layout at its first piece: the text before, the piece and its length, the rest.

@@ -20,7 +20,17 @@ const DEFAULT_LAYOUT: &[u8] = b"2006-01-02 15:04:05.999999999 -0700 MST";
 const ZERO_SECONDS: i64 = -62_135_596_800;
 
 pub(super) const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 pub(super) const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -193,7 +203,8 @@ impl Time {
         if duration <= 0 {
             return self.clone();
         }
-        let since_zero = (i128::from(self.seconds) - i128::from(ZERO_SECONDS)) * 1_000_000_000 + i128::from(self.nanoseconds);
+        let since_zero =
+            (i128::from(self.seconds) - i128::from(ZERO_SECONDS)) * 1_000_000_000 + i128::from(self.nanoseconds);
         let rest = since_zero.rem_euclid(i128::from(duration)) as i64;
         if round && rest >= duration - rest { self.plus(duration - rest) } else { self.plus(-rest) }
     }

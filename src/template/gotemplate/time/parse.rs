@@ -10,7 +10,7 @@ pub(super) fn quoted(text: &[u8]) -> String {
         match byte {
             b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
             b' '..0x80 => out.push(char::from(byte)),
-            _ => out.push_str(&format!("\\x{byte:02x}")),
+            _ => out.extend(format!("\\x{byte:02x}").chars()),
         }
     }
     out.push('"');

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 
 use super::super::format::format_float;
-use super::super::{guard, json};
 use super::super::value::{Key, Map, Type, Value};
+use super::super::{guard, json};
 use super::resolve::{Scalar, resolve};
 
 type Read<T> = Result<T, String>;
@@ -33,7 +33,11 @@ struct Loader<'input> {
 
 fn load(text: &str) -> Read<Document> {
     // The crate takes a tab for indentation here.
-    if text.lines().find(|line| !line.trim().is_empty()).is_some_and(|line| line.trim_start_matches(' ').starts_with('\t')) {
+    if text
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'))
+    {
         return Err("yaml: found character that cannot start any token".to_owned());
     }
     let mut loader = Loader { parser: Parser::new_from_str(text), nodes: Vec::new(), anchors: HashMap::new() };
@@ -255,11 +259,10 @@ fn key_text(number: f64) -> String {
 
 /// The meaning of a scalar, and whether it is only text.
 fn scalar(text: &str, plain: bool, tag: &str) -> Read<(Scalar, bool)> {
-    let short = tag.strip_prefix("tag:yaml.org,2002:").map(|name| format!("!!{name}")).unwrap_or_else(|| tag.to_owned());
+    let short = tag.strip_prefix("tag:yaml.org,2002:").map_or_else(|| tag.to_owned(), |name| format!("!!{name}"));
     match short.as_str() {
         "" if !plain => Ok((Scalar::Str, true)),
         "" => Ok((resolve(text.as_bytes()), false)),
-        "!!str" | "!" | "!!binary" => Ok((Scalar::Str, true)),
         "!!bool" | "!!int" | "!!float" | "!!null" | "!!timestamp" => {
             let found = resolve(text.as_bytes());
             match (&found, short.as_str()) {
@@ -268,6 +271,7 @@ fn scalar(text: &str, plain: bool, tag: &str) -> Read<(Scalar, bool)> {
                 _ => Err(format!("yaml: cannot decode {} `{text}` as a {short}", found.tag())),
             }
         }
+        // Texts, and tags that nobody knows.
         _ => Ok((Scalar::Str, true)),
     }
 }
@@ -283,7 +287,9 @@ fn as_float(value: &Value) -> f64 {
 fn scalar_value(text: &str, plain: bool, tag: &str, target: Target) -> Read<Value> {
     if tag.ends_with("binary") {
         let decoded = super::super::sprig::decode_base64(text.as_bytes());
-        return decoded.map(Value::string).ok_or_else(|| "yaml: !!binary value contains invalid base64 data".to_owned());
+        return decoded
+            .map(Value::string)
+            .ok_or_else(|| "yaml: !!binary value contains invalid base64 data".to_owned());
     }
     let (scalar, _) = scalar(text, plain, tag)?;
     Ok(match scalar {

@@ -122,8 +122,7 @@ impl Emitter {
                         format_float(number, b'g', None)
                     }
                     Value::Float(_) => parse_int(&text, 0)
-                        .map(|number| number.to_string())
-                        .unwrap_or_else(|_| String::from_utf8_lossy(&text).into_owned()),
+                        .map_or_else(|_| String::from_utf8_lossy(&text).into_owned(), |number| number.to_string()),
                     _ => String::from_utf8_lossy(&text).into_owned(),
                 }
             }
@@ -202,7 +201,11 @@ impl Emitter {
         let mut position = 0;
         while let Some(&byte) = text.get(position) {
             let (_, size) = decode(&text[position..]);
-            if byte == b' ' && folds && !after_space && self.column > BEST_WIDTH && text.get(position + 1) != Some(&b' ')
+            if byte == b' '
+                && folds
+                && !after_space
+                && self.column > BEST_WIDTH
+                && text.get(position + 1) != Some(&b' ')
             {
                 self.indent_to(indent);
             } else {
@@ -378,7 +381,7 @@ fn escape(rune: u32) -> String {
         0xA0 => '_',
         0x2028 => 'L',
         0x2029 => 'P',
-        0..=0xFF => return format!("\\x{rune:02X}"),
+        1..=0xFF => return format!("\\x{rune:02X}"),
         0x100..=0xFFFF => return format!("\\u{rune:04X}"),
         _ => return format!("\\U{rune:08X}"),
     };
@@ -440,7 +443,8 @@ impl Analysis {
         if style == Style::Plain && (!self.plain || text.is_empty() && simple_key) {
             style = Style::SingleQuoted;
         }
-        if style == Style::SingleQuoted && !self.single_quoted || style == Style::Literal && (!self.block || simple_key) {
+        if style == Style::SingleQuoted && !self.single_quoted || style == Style::Literal && (!self.block || simple_key)
+        {
             style = Style::DoubleQuoted;
         }
         style
