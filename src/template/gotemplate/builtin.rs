@@ -93,7 +93,7 @@ fn index(_: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
                 let found = key.and_then(|key| map.find(&key));
                 found.unwrap_or_else(|| zero(map.elem()))
             }
-            other => return Err(format!("can't index item of type {}", other.type_name())),
+            other => return Err(format!("can't index item of type {}", pointed_type(other))),
         };
     }
     Ok(item)
@@ -136,7 +136,7 @@ fn slice(_: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
         Value::Str(_) if indexes.len() == 3 => return Err("cannot 3-index slice a string".to_owned()),
         Value::Str(text) => text.len(),
         Value::List(list) => list.len(),
-        other => return Err(format!("can't slice item of type {}", other.type_name())),
+        other => return Err(format!("can't slice item of type {}", pointed_type(other))),
     };
     let mut bounds = [0, length, length];
     for (bound, index) in bounds.iter_mut().zip(indexes) {
@@ -168,7 +168,12 @@ fn length(_: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
             return Err("len of nil pointer".to_owned());
         }
         Value::Nil => return Err("reflect: call of reflect.Value.Type on zero Value".to_owned()),
-        other => return Err(format!("len of type {}", other.type_name().trim_start_matches('*'))),
+        other => return Err(format!("len of type {}", pointed_type(other))),
     };
     Ok(Value::int(length as i64))
+}
+
+/// The type of a value, or that of what it points to.
+fn pointed_type(value: &Value) -> std::string::String {
+    value.type_name().trim_start_matches('*').to_owned()
 }

@@ -196,6 +196,18 @@ fn dapp_takes_missing_files_for_empty_ones() {
 }
 
 #[test]
+fn large_widths_and_precisions_are_fine() {
+    for verb in ["d", "x", "U", "f", "e", "g", "s", "q", "v", "c", "b", "O"] {
+        for value in ["5", "1.5", "\"s\""] {
+            let text = format!(
+                "{{{{ printf `%0100000{verb}` {value} | len }}}}{{{{ printf `%.100000{verb}` {value} | len }}}}"
+            );
+            assert!(render(&text).is_ok(), "{text}");
+        }
+    }
+}
+
+#[test]
 fn certificates_are_refused_by_name() {
     fails("{{ genCA \"x\" 365 }}", "genCA");
     fails("{{ htpasswd \"a\" \"b\" }}", "htpasswd");
@@ -372,7 +384,7 @@ proptest! {
     }
 
     #[test]
-    fn formats_never_panic(format in "%[-+# 0]{0,3}[0-9*\\[\\]]{0,3}(\\.[0-9*]{0,2})?[a-zA-Z%é]?", argument in argument()) {
+    fn formats_never_panic(format in "%[-+# 0]{0,3}[0-9*\\[\\]]{0,6}(\\.[0-9*]{0,6})?[a-zA-Z%é]?", argument in argument()) {
         let _ = render(&format!("{{{{ printf `{format}` {argument} 3 }}}}"));
     }
 

@@ -1,5 +1,8 @@
 //! Floating-point numbers as text, by the rules of Go's `strconv.FormatFloat`.
 
+/// More digits than a double can have; those behind them are zeros. Rust's own precision ends at 65535.
+const MOST_DIGITS: usize = 1100;
+
 /// Formats a number. `precision` counts digits as the verb has it; `None` takes as few as tell the number apart.
 pub(in super::super) fn format_float(value: f64, verb: u8, precision: Option<usize>) -> String {
     if value.is_nan() {
@@ -13,7 +16,12 @@ pub(in super::super) fn format_float(value: f64, verb: u8, precision: Option<usi
         b'x' | b'X' => hexadecimal(value, verb, precision),
         b'e' | b'E' => scientific(value, verb, precision),
         b'f' => match precision {
-            Some(precision) => format!("{value:.precision$}"),
+            Some(precision) => {
+                let exact = precision.min(MOST_DIGITS);
+                let mut text = format!("{value:.exact$}");
+                text.push_str(&"0".repeat(precision - exact));
+                text
+            }
             None => format!("{value}"),
         },
         _ => general(value, verb, precision),
@@ -23,8 +31,12 @@ pub(in super::super) fn format_float(value: f64, verb: u8, precision: Option<usi
 /// Digits without a point and the exponent of the first one.
 fn digits(value: f64, precision: Option<usize>) -> (bool, String, i32) {
     let text = match precision {
-        // More digits than a double can have are zeros; asking for them costs memory.
-        Some(count) => format!("{value:.count$e}"),
+        Some(count) => {
+            let exact = count.min(MOST_DIGITS);
+            let text = format!("{value:.exact$e}");
+            let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            format!("{mantissa}{}e{exponent}", "0".repeat(count - exact))
+        }
         None => format!("{value:e}"),
     };
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -117,7 +129,7 @@ fn hexadecimal(value: f64, verb: u8, precision: Option<usize>) -> String {
     let fraction = format!("{:015x}", mantissa & ((1 << 60) - 1));
     let fraction = match precision {
         None => fraction.trim_end_matches('0').to_owned(),
-        Some(count) => format!("{fraction:0<count$}")[..count].to_owned(),
+        Some(count) => fraction.chars().chain(std::iter::repeat('0')).take(count).collect(),
     };
     let point = if fraction.is_empty() { "" } else { "." };
     let sign = if value.is_sign_negative() { "-" } else { "" };

@@ -303,12 +303,13 @@ impl Printer {
             _ => 0,
         };
         let mut text = match base {
-            2 => format!("{magnitude:0least$b}"),
-            8 => format!("{magnitude:0least$o}"),
-            16 if verb == 'X' => format!("{magnitude:0least$X}"),
-            16 => format!("{magnitude:0least$x}"),
-            _ => format!("{magnitude:0least$}"),
+            2 => format!("{magnitude:b}"),
+            8 => format!("{magnitude:o}"),
+            16 if verb == 'X' => format!("{magnitude:X}"),
+            16 => format!("{magnitude:x}"),
+            _ => magnitude.to_string(),
         };
+        fill_with_zeros(&mut text, least);
         if self.flags.sharp {
             match base {
                 2 => text.insert_str(0, "0b"),
@@ -332,7 +333,9 @@ impl Printer {
 
     fn unicode(&mut self, number: u64) {
         let least = self.precision.map_or(4, |precision| precision.max(4));
-        let mut text = format!("U+{number:0least$X}");
+        let mut text = format!("{number:X}");
+        fill_with_zeros(&mut text, least);
+        text.insert_str(0, "U+");
         if self.flags.sharp
             && let Some(character) = u32::try_from(number).ok().and_then(char::from_u32)
             && is_print(u32::from(character))
@@ -420,6 +423,13 @@ fn with_point(text: &str, verb: u8, precision: Option<usize>) -> String {
     out.push_str(&"0".repeat(usize::try_from(digits).unwrap_or(0)));
     out.push_str(tail);
     out
+}
+
+/// Puts zeros before a number that is too short. Rust's own widths end at 65535.
+fn fill_with_zeros(number: &mut String, least: usize) {
+    if let Some(missing) = least.checked_sub(number.len()) {
+        number.insert_str(0, &"0".repeat(missing));
+    }
 }
 
 fn code_point(number: u64) -> u32 {

@@ -25,6 +25,7 @@ pub(super) fn translate(pattern: &[u8]) -> Result<String, String> {
         out: String::with_capacity(pattern.len() + 16),
         depth: 0,
         names: Vec::new(),
+        flags: String::new(),
     };
     translator.run()?;
     Ok(translator.out)
@@ -40,6 +41,8 @@ struct Translator<'a> {
     out: String,
     depth: usize,
     names: Vec<&'a str>,
+    /// Flags that are not written yet: an operator may follow that repeats what stands before them.
+    flags: String,
 }
 
 type Translated<T> = Result<T, String>;
@@ -53,9 +56,15 @@ impl<'a> Translator<'a> {
         while let Some(character) = self.rest.chars().next() {
             let before = self.rest;
             let mut repeat = None;
+            let repeats = matches!(character, '*' | '+' | '?') || character == '{' && counted(before).is_some();
+            if !repeats {
+                let flags = std::mem::take(&mut self.flags);
+                self.out.push_str(&flags);
+            }
             match character {
                 '(' => {
-                    repeatable = self.open()?;
+                    // Flags alone change nothing: what stands before them can still be repeated.
+                    repeatable &= self.open()?;
                 }
                 ')' => {
                     self.depth = self.depth.checked_sub(1).ok_or_else(|| fault("unexpected )", self.pattern))?;
@@ -101,12 +110,12 @@ impl<'a> Translator<'a> {
                 }
             }
             if let Some(start) = repeat {
+                if self.rest.starts_with('?') {
+                    self.plain(1);
+                }
                 if !repeatable {
                     let operator = &start[..start.len() - self.rest.len()];
                     return Err(fault("missing argument to repetition operator", operator));
-                }
-                if self.rest.starts_with('?') {
-                    self.plain(1);
                 }
                 if let Some(first) = last_repeat {
                     let both = &first[..first.len() - self.rest.len()];
@@ -140,7 +149,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Reads an opening parenthesis and what belongs to it; whether something repeatable came (only flags do not).
+    /// Reads an opening parenthesis and what belongs to it; whether it only sets flags.
     fn open(&mut self) -> Translated<bool> {
         if !self.rest.starts_with("(?") {
             self.plain(1);
@@ -173,16 +182,16 @@ impl<'a> Translator<'a> {
                 }
                 ')' => {
                     if !flags.is_empty() {
-                        self.push(format_args!("(?{flags})"));
+                        let _ = write!(self.flags, "(?{flags})");
                     }
                     self.rest = &start[index + 1..];
-                    return Ok(false);
+                    return Ok(true);
                 }
                 _ => return wrong(),
             }
             flags.push(character);
         }
-        Err(fault("missing closing )", self.pattern))
+        Err(fault("invalid or unsupported Perl syntax", start))
     }
 
     fn enter(&mut self) -> Translated<()> {
@@ -202,12 +211,13 @@ impl<'a> Translator<'a> {
         if !fine {
             return Err(fault("invalid named capture", &start[..=end]));
         }
+        // The crate wants each name once, and a letter first.
         if self.names.contains(&name) {
-            return Err(fault("duplicate capture group name", name));
+            self.out.push('(');
+        } else {
+            self.names.push(name);
+            self.push(format_args!("(?P<_{name}>"));
         }
-        self.names.push(name);
-        // The crate wants a letter first; the position of the group says which one it is.
-        self.push(format_args!("(?P<_{name}>"));
         self.rest = &start[end + 1..];
         self.enter()
     }
@@ -335,7 +345,9 @@ impl<'a> Translator<'a> {
             _ if character.is_ascii() && !character.is_ascii_alphanumeric() => (u32::from(character), after),
             _ => return wrong(1 + character.len_utf8()),
         };
-        let Some(value) = char::from_u32(value) else { return wrong(start.len() - rest.len()) };
+        let Some(value) = char::from_u32(value) else {
+            return wrong(start.len() - rest.len() - usize::from(after.starts_with('{')));
+        };
         self.rest = rest;
         Ok(value)
     }

@@ -142,10 +142,10 @@ fn split_scheme(text: &[u8]) -> Result<(&[u8], &[u8]), String> {
 
 fn parse_authority(url: &mut Url, authority: &[u8]) -> Result<(), String> {
     let Some(at) = memchr::memrchr(b'@', authority) else {
-        url.host = parse_host(&url.scheme, authority)?;
+        url.host = parse_host(authority)?;
         return Ok(());
     };
-    url.host = parse_host(&url.scheme, &authority[at + 1..])?;
+    url.host = parse_host(&authority[at + 1..])?;
     let user = &authority[..at];
     if !user.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(byte)) {
         return Err("net/url: invalid userinfo".to_owned());
@@ -164,7 +164,7 @@ fn is_port(text: &[u8]) -> bool {
     }
 }
 
-fn parse_host(scheme: &[u8], host: &[u8]) -> Result<Vec<u8>, String> {
+fn parse_host(host: &[u8]) -> Result<Vec<u8>, String> {
     let check_port = |port: &[u8]| {
         if is_port(port) { Ok(()) } else { Err(format!("invalid port {} after host", quoted(port))) }
     };
@@ -190,9 +190,9 @@ fn parse_host(scheme: &[u8], host: &[u8]) -> Result<Vec<u8>, String> {
         Some(_) => return Err("invalid IP-literal".to_owned()),
         None => {}
     }
-    // Some databases write several hosts with ports; only web addresses are held to one colon.
-    let strict = scheme == b"http" || scheme == b"https";
-    let colon = if strict { memchr::memchr(b':', host) } else { memchr::memrchr(b':', host) };
+    // Some databases write several hosts with ports. Go has become stricter for web addresses, but only for programs that
+    // ask for it; werf is older.
+    let colon = memchr::memrchr(b':', host);
     if let Some(colon) = colon {
         check_port(&host[colon..])?;
     }

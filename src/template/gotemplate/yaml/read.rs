@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 
-use super::super::format::format_float;
+use super::super::format::{self, format_float};
 use super::super::value::{Key, Map, Type, Value};
 use super::super::{guard, json};
 use super::resolve::{Scalar, resolve};
@@ -13,7 +13,7 @@ type Read<T> = Result<T, String>;
 
 /// A node of the document; aliases name the anchored node by its number.
 enum Node {
-    Scalar { text: String, plain: bool, tag: String, line: usize },
+    Scalar { text: String, plain: bool, is_block: bool, tag: String, line: usize },
     List { items: Vec<usize>, line: usize },
     Map { entries: Vec<(usize, usize)>, line: usize },
     Alias(usize),
@@ -33,13 +33,46 @@ struct Loader<'input> {
 
 fn load(text: &str) -> Read<Document> {
     // The crate takes a tab for indentation here.
-    if text
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'))
-    {
+    let first = text.lines().find(|line| !line.trim().is_empty());
+    if first.is_some_and(|line| line.trim_start_matches(' ').starts_with('\t')) {
         return Err("yaml: found character that cannot start any token".to_owned());
     }
+    match load_as_it_is(text) {
+        // The crate is stricter than Go's library about the layout of flow collections, and about tabs.
+        Err(reason) if reason.ends_with("invalid indentation") || reason.ends_with("valid YAML whitespace") => {
+            load_as_it_is(&relaxed(text)).map_err(|_| reason)
+        }
+        other => other,
+    }
+}
+
+/// The text with lines inside of brackets moved far to the right, and a space for a tab behind a colon.
+fn relaxed(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    let (mut depth, mut quote, mut before) = (0_usize, None, '\n');
+    for character in text.chars() {
+        match (quote, character) {
+            (Some(mark), _) if character == mark && before != '\\' => quote = None,
+            (None, '"' | '\'') if before.is_whitespace() || "[{,:".contains(before) => quote = Some(character),
+            (None, '[' | '{') => depth += 1,
+            (None, ']' | '}') => depth = depth.saturating_sub(1),
+            (None, '\t') if before == ':' => {
+                out.push(' ');
+                before = ' ';
+                continue;
+            }
+            _ => {}
+        }
+        out.push(character);
+        if character == '\n' && depth > 0 && quote.is_none() {
+            out.push_str("                                ");
+        }
+        before = character;
+    }
+    out
+}
+
+fn load_as_it_is(text: &str) -> Read<Document> {
     let mut loader = Loader { parser: Parser::new_from_str(text), nodes: Vec::new(), anchors: HashMap::new() };
     loop {
         let (event, line) = loader.next()?;
@@ -48,9 +81,24 @@ fn load(text: &str) -> Read<Document> {
             Event::StreamEnd => return Ok(Document { nodes: loader.nodes, root: None }),
             event => {
                 let root = loader.node(event, line)?;
+                // What follows must at least not be part of the document.
+                loader.next()?;
+                end_last_block(text, &mut loader.nodes);
                 return Ok(Document { nodes: loader.nodes, root: Some(root) });
             }
         }
+    }
+}
+
+/// A block of text that ends with the file and without a line feed has none; the crate adds it.
+fn end_last_block(text: &str, nodes: &mut [Node]) {
+    if text.ends_with('\n') {
+        return;
+    }
+    let Some(Node::Scalar { text: block, is_block: true, .. }) = nodes.last_mut() else { return };
+    let last = |text: &str| text.lines().last().unwrap_or_default().trim().to_owned();
+    if block.ends_with('\n') && last(block).ends_with(&last(text)) {
+        block.pop();
     }
 }
 
@@ -80,7 +128,8 @@ impl<'input> Loader<'input> {
             Event::Scalar(text, style, anchor, tag) => {
                 let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix)).unwrap_or_default();
                 let plain = style == ScalarStyle::Plain;
-                Ok(self.add(anchor, Node::Scalar { text: text.into_owned(), plain, tag, line }))
+                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                Ok(self.add(anchor, Node::Scalar { text: text.into_owned(), plain, is_block, tag, line }))
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some(&target) => Ok(self.add(0, Node::Alias(target))),
@@ -233,6 +282,10 @@ impl Decoder<'_> {
             };
         }
         let value = self.value(number)?;
+        if matches!(value, Value::List(_) | Value::Map(_)) {
+            let shown = format::sprintf(b"yaml: invalid map key: %#v", &[value])?;
+            return Err(String::from_utf8_lossy(&shown).into_owned());
+        }
         if self.target == Target::Native {
             return Key::from_value(&value).ok_or_else(|| "yaml: invalid map key".to_owned());
         }
@@ -304,7 +357,7 @@ fn scalar_value(text: &str, plain: bool, tag: &str, target: Target) -> Read<Valu
 
 fn unmarshal_error(node: &Node, wanted: &str) -> String {
     let (line, found) = match node {
-        Node::Scalar { text, plain, tag, line } => {
+        Node::Scalar { text, plain, tag, line, .. } => {
             let tag = scalar(text, *plain, tag).map_or("!!str", |(scalar, _)| scalar.tag());
             let shown = match text.char_indices().nth(10) {
                 Some(_) => format!("{}...", text.chars().take(7).collect::<String>()),
@@ -328,6 +381,8 @@ fn worded(line: usize, problem: &str) -> String {
     let problem = match problem {
         "expected ',' or ']'" => "did not find expected ',' or ']'",
         "found unknown anchor" => return "yaml: unknown anchor referenced".to_owned(),
+        "simple key expected" => "could not find expected ':'",
+        other if other.starts_with("unexpected character") => "found character that cannot start any token",
         other => other,
     };
     // The parser counts lines from 0, the scanner from 1; the first is not named.
