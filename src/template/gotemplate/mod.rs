@@ -39,6 +39,7 @@ mod set;
 mod sprig;
 mod text;
 mod time;
+mod token;
 mod toml;
 mod value;
 mod yaml;

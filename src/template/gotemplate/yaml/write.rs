@@ -18,13 +18,10 @@ const SIMPLE_KEY: usize = 128;
 
 /// Writes a value as a document. What JSON cannot hold is an error.
 pub(in super::super) fn write(value: &Value) -> Result<Vec<u8>, JsonError> {
-    // Both ways of failing and the shape of the data are JSON's.
-    let data = match json::decode(&json::encode(value, json::RAW)?) {
-        Ok(_) => value,
-        Err(error) => return Err(error),
-    };
+    // What has no JSON form fails here, before anything is written.
+    json::encode(value, json::RAW)?;
     let mut emitter = Emitter { out: Vec::new(), column: 0, whitespace: true, indention: true };
-    emitter.node(data, Place { indent: -1, in_mapping: false, simple_key: false })?;
+    emitter.node(value, Place { indent: -1, in_mapping: false, simple_key: false })?;
     emitter.indent_to(0);
     guard::allocate(emitter.out.len())?;
     Ok(emitter.out)
@@ -99,7 +96,7 @@ impl Emitter {
         guard::fits(self.out.len())?;
         let plain = match value {
             Value::Str(text) => {
-                self.scalar(&clean(text), None, place);
+                self.scalar(&clean(text)?, None, place);
                 return Ok(());
             }
             Value::List(list) if list.is_nil() => "null".to_owned(),
@@ -157,10 +154,10 @@ impl Emitter {
         let mut entries: Vec<(Vec<u8>, &Value)> = entries
             .iter()
             .map(|(key, value)| match key {
-                Key::Str(text) => (clean(text), value),
-                _ => (Vec::new(), value),
+                Key::Str(text) => Ok((clean(text)?, value)),
+                _ => Ok((Vec::new(), value)),
             })
-            .collect();
+            .collect::<Result<_, JsonError>>()?;
         entries.sort_by(|(left, _), (right, _)| natural_order(left, right));
         let indent = if place.indent < 0 { 0 } else { place.indent + INDENT };
         let inside = Place { indent, in_mapping: true, simple_key: false };
@@ -336,24 +333,25 @@ impl Emitter {
     }
 }
 
-/// The text as it comes out of JSON: undecodable bytes replaced.
-fn clean(text: &[u8]) -> Vec<u8> {
-    super::super::text::map_runes(text, |rune| rune)
+/// The text as it comes out of JSON: undecodable bytes replaced. The reader on the way refuses control characters, but not
+/// those that JSON escapes.
+fn clean(text: &[u8]) -> Result<Vec<u8>, JsonError> {
+    let text = super::super::text::map_runes(text, |rune| rune);
+    let refused = |rune| matches!(rune, 0x7F..=0x84 | 0x86..=0x9F | 0xFFFE | 0xFFFF);
+    if runes(&text).any(|(rune, _)| refused(rune)) {
+        return Err(JsonError::Syntax("yaml: control characters are not allowed".to_owned()));
+    }
+    Ok(text)
 }
 
 fn wanted_style(text: &[u8]) -> Style {
     if text.contains(&b'\n') {
         Style::Literal
-    } else if matches!(resolve(text), Scalar::Str | Scalar::Merge) && !is_base60(text) && !is_merge(text) {
+    } else if matches!(resolve(text), Scalar::Str) && !is_base60(text) {
         Style::Plain
     } else {
         Style::DoubleQuoted
     }
-}
-
-/// `<<` is looked up only behind its first letter, which is none of those that the reader takes for a word.
-fn is_merge(_: &[u8]) -> bool {
-    false
 }
 
 fn is_break(text: &[u8]) -> bool {
