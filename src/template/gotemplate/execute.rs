@@ -22,7 +22,8 @@ pub(super) type Executed<T> = Result<T, Box<TemplateError>>;
 /// What all templates of one execution share.
 pub(super) struct Run {
     pub(super) functions: Arc<Functions>,
-    pub(super) templates: Templates,
+    /// Changes while templates run: werf's `tpl` adds to it.
+    pub(super) templates: RefCell<Templates>,
     pub(super) limits: Limits,
     /// Seconds and nanoseconds since 1970, if the templates may know.
     pub(super) now: Option<(i64, u32)>,
@@ -31,9 +32,13 @@ pub(super) struct Run {
 }
 
 impl Run {
+    fn find(&self, name: &Str) -> Option<Template> {
+        self.templates.borrow().get(name).cloned()
+    }
+
     /// Executes the template of the given name with `data` as its dot.
     pub(super) fn execute(&self, root: &Str, name: &Str, data: Value) -> Executed<Vec<u8>> {
-        let Some(template) = self.templates.get(name) else {
+        let Some(template) = self.find(name) else {
             let message = format!("no template {} associated with template {}", quoted(name), quoted(root));
             return Err(Box::new(TemplateError::general(message)));
         };
@@ -266,7 +271,7 @@ impl State<'_> {
         pipe: Option<NodeId>,
     ) -> Executed<()> {
         let run = self.run;
-        let Some(template) = run.templates.get(name) else {
+        let Some(template) = run.find(name) else {
             return Err(self.error(format!("template {} not defined", quoted(name))));
         };
         let limit = run.limits.template_depth;

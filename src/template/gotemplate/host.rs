@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::function::{Arguments, Call, Function, Outcome};
-use super::value::{Object, Signature, Type, Value};
+use super::quote::quoted;
+use super::value::{Key, Map, Object, Signature, Type, Value};
 
 /// The world outside of a template. Implementations hold the gates: what is not allowed is an `Err` that says so.
 pub trait Host: Send + Sync {
@@ -12,7 +13,7 @@ pub trait Host: Send + Sync {
 
     /// What an unset variable without a default gives: an error, or a text in a loose mode.
     fn missing_env(&self, name: &str) -> Result<String, String> {
-        Err(format!("the environment variable {name} is not set, and there is no default"))
+        Err(format!("the environment variable \"{name}\" must be set or default must be provided"))
     }
 
     /// The text of a file of the project.
@@ -31,9 +32,14 @@ pub trait Host: Send + Sync {
     fn debug(&self, _text: &str) {}
 }
 
-/// `env NAME [DEFAULT]`, as werf has it.
+/// What werf has beside Sprig and [`helm`](super::helm()): `env NAME [DEFAULT]`, a `tpl` that adds to the set, debug forms.
 pub fn werf(host: &Arc<dyn Host>) -> Vec<Function> {
-    let mut functions = vec![hosted("env", &[Type::String, Type::String], true, host, werf_env)];
+    let mut functions = vec![
+        hosted("env", &[Type::Any, Type::String], true, host, werf_env),
+        hosted("tpl", &[Type::String, Type::Any], false, host, |_, call, arguments| {
+            super::nested::lasting_tpl(call, arguments)
+        }),
+    ];
     functions.extend(debug_functions(host));
     functions
 }
@@ -71,9 +77,9 @@ fn hosted(
 
 fn werf_env(host: &dyn Host, _: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
     if arguments.len() > 2 {
-        return Err(format!("more than 1 optional argument prohibited, got {}", arguments.len() - 1));
+        return Err("more than 1 optional argument prohibited".to_owned());
     }
-    let name = arguments.string(0);
+    let name = shown(arguments.value(0))?;
     let default = (arguments.len() == 2).then(|| arguments.string(1));
     let value = match (host.env(&name)?, default) {
         (Some(value), None) => value,
@@ -93,7 +99,7 @@ fn debug_functions(host: &Arc<dyn Host>) -> Vec<Function> {
             Ok(output)
         }),
         hosted("tpl_debug", &[Type::String, Type::Any], false, host, |host, call, arguments| {
-            let output = super::nested::tpl(call, arguments)?;
+            let output = super::nested::lasting_tpl(call, arguments)?;
             host.debug(&format!("tpl: {}", shown(&output)?));
             Ok(output)
         }),
@@ -181,10 +187,13 @@ impl Object for Files {
                     self.host.debug(&reason);
                     Ok(Value::from(""))
                 }
-                Err(reason) => Err(reason),
+                Err(reason) => Err(format!("{{{{ .Files.Get {} }}}}: {reason}", quoted(path.as_bytes()))),
             },
             "Glob" => {
                 let files = self.host.glob(&path)?;
+                if files.is_empty() {
+                    return Err(format!("{{{{ .Files.Glob {} }}}}: no matches found", quoted(path.as_bytes())));
+                }
                 Ok(Value::map(files.into_iter().map(|(path, text)| (path, Value::string(text)))))
             }
             "Exists" => self.host.exists(&path).map(Value::Bool),
@@ -210,12 +219,14 @@ pub struct CommitFacts {
 
 /// The root data of a werf config: `.Files`, `.Env`, `.Commit`.
 pub fn werf_data(host: &Arc<dyn Host>, env: &str, commit: &CommitFacts) -> Value {
-    let date =
-        Value::map([("Human", Value::from(commit.date_human.as_str())), ("Unix", Value::int64(commit.date_unix))]);
+    // werf offers both as texts.
+    let date = Map::with_types(Type::String, Type::String);
+    date.insert(Key::from("Human"), Value::from(commit.date_human.as_str()));
+    date.insert(Key::from("Unix"), Value::from(commit.date_unix.to_string()));
     Value::map([
         ("Files", Value::object(Files { host: Arc::clone(host), lenient: false })),
         ("Env", Value::from(env)),
-        ("Commit", Value::map([("Hash", Value::from(commit.hash.as_str())), ("Date", date)])),
+        ("Commit", Value::map([("Hash", Value::from(commit.hash.as_str())), ("Date", Value::Map(date))])),
     ])
 }
 

@@ -52,14 +52,14 @@ pub(super) fn tpl(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
     let functions = std::sync::Arc::clone(&call.run.functions);
     let parsed = parse::parse(&call.root, text, &|function| functions.find(function).is_some())
         .map_err(|error| format!("cannot parse template {}: {error}", quoted(text)))?;
-    let mut templates = call.run.templates.clone();
+    let mut templates = call.run.templates.borrow().clone();
     templates.remove(&call.root);
     for template in parsed {
         set::add(&mut templates, template);
     }
     let run = Run {
         functions,
-        templates,
+        templates: RefCell::new(templates),
         limits: call.run.limits,
         now: call.run.now,
         included: RefCell::new(call.run.included.borrow().clone()),
@@ -69,4 +69,21 @@ pub(super) fn tpl(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
     run.execute(&call.root, &call.root, arguments.value(1).clone())
         .map(Value::string)
         .map_err(|error| format!("error during tpl function execution for {}: {error}", quoted(text)))
+}
+
+/// werf's `tpl`: the text joins the set under a name made of its checksum, and what it defines stays.
+pub(super) fn lasting_tpl(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
+    let text = arguments.text(0);
+    guard::allocate(text.len())?;
+    let name = Str::from(format!("tpl-{}", super::sprig::adler32(text)));
+    let run = call.run;
+    let parsed = parse::parse(&name, text, &|function| run.functions.find(function).is_some())
+        .map_err(|error| error.to_string())?;
+    for template in parsed {
+        set::add(&mut run.templates.borrow_mut(), template);
+    }
+    enter(run, &Str::from(TEXT_NAME))?;
+    let output = run.execute(&call.root, &name, arguments.value(1).clone());
+    leave(run, &Str::from(TEXT_NAME));
+    output.map(Value::string).map_err(|error| error.to_string())
 }

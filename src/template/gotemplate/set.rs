@@ -72,7 +72,7 @@ impl TemplateSet {
         let executed = guard::enter(&self.limits, || {
             let run = Run {
                 functions: Arc::clone(&self.functions),
-                templates: self.templates.clone(),
+                templates: RefCell::new(self.templates.clone()),
                 limits: self.limits,
                 now: self.now,
                 included: RefCell::new(HashMap::new()),

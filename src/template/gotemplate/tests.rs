@@ -50,7 +50,10 @@ fn errors_carry_their_place() {
 
 #[test]
 fn endless_templates_end() {
-    fails("{{ define \"t\" }}{{ template \"t\" }}{{ end }}{{ template \"t\" }}", "exceeded maximum template depth");
+    fails(
+        "{{ define \"t\" }}{{ template \"t\" }}{{ end }}{{ template \"t\" }}",
+        "executing \"t\" at <{{template \"t\"}}>: ",
+    );
     fails("{{ define \"t\" }}{{ include \"t\" . }}{{ end }}{{ include \"t\" . }}", "nested reference name: t");
     fails("{{ tpl .t . }}{{ $x := \"{{ tpl $.t $ }}\" }}", "");
     fails("{{ $t := \"{{ tpl . . }}\" }}{{ tpl $t $t }}", "nested reference");
@@ -163,7 +166,8 @@ fn werf_asks_its_host() {
         ("{{ range $path, $text := .Files.Glob \"x\" }}{{ $path }}={{ $text }};{{ end }}", "x/a=A;x/b=B;"),
         ("{{ .Files.Exists \"a.txt\" }} {{ .Files.IsDir \"a.txt\" }}", "true false"),
         ("{{ .Env }} {{ .Commit.Hash }} {{ .Commit.Date.Human }} {{ .Commit.Date.Unix }}", "test abc today 1600000000"),
-        ("{{ date \"2006\" .Commit.Date.Unix }}", "2020"),
+        ("{{ date \"2006\" (atoi .Commit.Date.Unix) }}", "2020"),
+        ("{{ tpl `{{ define \"late\" }}L{{ end }}x` . }}{{ include \"late\" . }}{{ template \"late\" }}", "xLL"),
         ("{{ printf_debug \"%s\" \"x\" }}{{ dump_debug . }}{{ tpl_debug \"{{ .Env }}\" . }}", "test"),
     ];
     for (text, want) in cases {
@@ -175,8 +179,8 @@ fn werf_asks_its_host() {
 fn what_the_host_refuses_is_an_error() {
     let cases = [
         ("{{ env \"SECRET\" }}", "error calling env: SECRET is not allowed"),
-        ("{{ env \"UNSET\" }}", "UNSET is not set"),
-        ("{{ .Files.Get \"nope\" }}", "error calling Get: no file nope"),
+        ("{{ env \"UNSET\" }}", "\"UNSET\" must be set or default must be provided"),
+        ("{{ .Files.Get \"nope\" }}", "error calling Get: {{ .Files.Get \"nope\" }}: no file nope"),
         ("{{ .Files.Nope }}", "can't evaluate field Nope in type"),
         ("{{ expandenv \"$SET\" }}", "function \"expandenv\" not defined"),
     ];

@@ -64,7 +64,7 @@ fn checksum(algorithm: &'static digest::Algorithm, text: &[u8]) -> Value {
     Value::from(out)
 }
 
-fn adler32(text: &[u8]) -> u32 {
+pub(in super::super) fn adler32(text: &[u8]) -> u32 {
     let (mut low, mut high) = (1_u32, 0_u32);
     for &byte in text {
         low = (low + u32::from(byte)) % 65_521;

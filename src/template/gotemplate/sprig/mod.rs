@@ -24,6 +24,7 @@ mod url_parts;
 use super::function::Function;
 use super::value::Value;
 
+pub(super) use crypto::adler32;
 use numeric::to_int;
 
 /// Base 64, for YAML's binary scalars.
