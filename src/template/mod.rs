@@ -1,4 +1,4 @@
-//! Templates: minijinja for the native format.
+//! Templates: minijinja for the native format, and Go's text/template ([`gotemplate`]) for the dialects that use it.
 //!
 //! [`render`] turns a template into text. It reads files and variables through a [`FileReader`] only, so the policy of
 //! the reader holds for templates too. [`origins`] says, for a rendered text, which template line each of its lines came
@@ -13,6 +13,7 @@
 
 mod explain;
 mod filters;
+pub mod gotemplate;
 mod jinja;
 mod marks;
 mod origin;

@@ -26,6 +26,7 @@ mod digests;
 mod examples;
 mod failures;
 mod giterminism;
+mod goldens_gotemplate;
 mod images;
 mod native;
 mod outputs;
