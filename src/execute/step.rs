@@ -80,8 +80,9 @@ pub(super) fn run(
     let (upper, scratch) = (temp.path().join("upper"), temp.path().join("scratch"));
     make_layer_directory(&upper, &lowers, worker.engine.settings.ownership)?;
     fs::create_dir(&scratch)?;
-    // The file system's own clock says when the step started: its times are compared with this.
-    let start = fs::metadata(&upper)?.mtime();
+    // The file system's own clock says when the step started: its times are compared with this. (The upper directory has the
+    // time of the root below.)
+    let start = fs::metadata(&scratch)?.mtime();
     let caches = CacheHold::take(worker.engine, &task.id, run.step, run.mounts)?;
     let step_task = StepTask {
         lowers,

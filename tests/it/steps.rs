@@ -137,3 +137,27 @@ fn a_missing_secret_is_named() {
     assert_ne!(output.code, 0);
     output.says(&["NO_SUCH_TOKEN"]);
 }
+
+#[test]
+fn old_times_stay_and_new_ones_are_fixed() {
+    let env = TestEnv::new();
+    env.project().busybox().config(
+        "image: app
+from: rootfs:base.tar
+build: {steps: [{name: times, command: 'touch -t 202001010000 /old; touch /new'}]}
+",
+    );
+    env.project().commit("start");
+    let out = env.out("rootfs.tar");
+    env.build(&["--output", &format!("rootfs:{}", out.display())]);
+    let mut archive = tar::Archive::new(fs_err::File::open(&out).unwrap());
+    let times: std::collections::BTreeMap<String, u64> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            (entry.path().unwrap().display().to_string(), entry.header().mtime().unwrap())
+        })
+        .collect();
+    assert_eq!((times["old"], times["new"]), (1_577_836_800, 315_532_801));
+}
