@@ -14,6 +14,7 @@ pub mod ops;
 pub mod plan;
 pub mod registry;
 pub mod report;
+pub mod sha256;
 pub mod source;
 pub mod storage;
 pub mod template;

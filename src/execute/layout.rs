@@ -101,23 +101,22 @@ impl Worker<'_, '_> {
         let mut top_first = lowers.to_vec();
         top_first.reverse();
         let lowers = MergedTree::new(top_first.clone(), self.engine.settings.ownership)?;
-        let (directories, family) = match &record.source {
-            LayerSource::Blob { .. } => {
-                (
+        let (directories, family) =
+            match &record.source {
+                LayerSource::Blob { .. } => (
                     vec![self.make_layout(&top_first, |worker, into| {
                         blobs::unpack(worker, &record.source, into, &top_first)
                     })?],
                     None,
-                )
-            }
-            LayerSource::Directory { .. } | LayerSource::Symlinks { .. } => {
-                (vec![self.unpack_own(&record.source, &top_first)?], None)
-            }
-            LayerSource::Git { mappings } => {
-                let family = git_content::family(mappings, below);
-                (self.lay_out_git(mappings, &family, &lowers, &top_first)?, Some(family))
-            }
-        };
+                ),
+                LayerSource::Directory { .. } | LayerSource::Symlinks { .. } => {
+                    (vec![self.unpack_own(&record.source, &top_first)?], None)
+                }
+                LayerSource::Git { mappings } => {
+                    let family = git_content::family(mappings, below);
+                    (self.lay_out_git(mappings, &family, &lowers, &top_first)?, Some(family))
+                }
+            };
         let snapshot = SnapshotRecord {
             layer: *id,
             below: *below,
@@ -153,8 +152,7 @@ impl Worker<'_, '_> {
 
     /// Lays a layer out by unpacking its own tar.
     fn unpack_own(&mut self, source: &LayerSource, top_first: &[PathBuf]) -> Result<String, Error> {
-        let options =
-            UnpackOptions { ownership: self.engine.settings.ownership, limits: layer::Limits::default() };
+        let options = UnpackOptions { ownership: self.engine.settings.ownership, limits: layer::Limits::default() };
         let engine = self.engine;
         self.make_layout(top_first, |_, into| {
             let (reader, mut writer) = std::io::pipe()?;
@@ -207,11 +205,7 @@ impl Worker<'_, '_> {
 
     /// Whether nothing below is in the way of git content: every directory it places, and every one above, is a directory
     /// below or nothing at all, and none that it gives an owner is there already.
-    fn is_plain_ground(
-        recipes: &[GitRecipe],
-        placements: &[Placement],
-        lowers: &MergedTree,
-    ) -> Result<bool, Error> {
+    fn is_plain_ground(recipes: &[GitRecipe], placements: &[Placement], lowers: &MergedTree) -> Result<bool, Error> {
         for (recipe, placement) in recipes.iter().zip(placements) {
             let Some(parent) = placement.to.parent() else { return Ok(false) };
             if !is_directory_or_nothing(lowers, parent)? {

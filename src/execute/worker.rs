@@ -14,9 +14,7 @@ use super::queue::Records;
 use super::{Engine, Error, base, git_content, imports, packages, post, step};
 use crate::layer;
 use crate::report::{Event, StageId, StageStatus};
-use crate::storage::{
-    BlobStore, GitRecipe, Home, Index, LayerRecord, LayerSource, LayerUse, Lock, StageRecord,
-};
+use crate::storage::{BlobStore, GitRecipe, Home, Index, LayerRecord, LayerSource, LayerUse, Lock, StageRecord};
 
 /// A stage that is there now.
 #[derive(Debug, Clone)]
@@ -328,11 +326,7 @@ pub(super) fn usable_stage(
 }
 
 /// As [`usable_stage`], changing nothing: what can't be verified here is not usable here.
-pub(super) fn peek_stage(
-    store: &Store<'_>,
-    index: &Index,
-    digest: &StageDigest,
-) -> Result<Option<StageRecord>, Error> {
+pub(super) fn peek_stage(store: &Store<'_>, index: &Index, digest: &StageDigest) -> Result<Option<StageRecord>, Error> {
     let Some(record) = index.stage(digest)? else { return Ok(None) };
     for used in &record.layers {
         match index.layer(&used.layer)? {

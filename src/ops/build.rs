@@ -96,16 +96,13 @@ fn outputs(texts: &[String], images: &[&PlannedImage]) -> Result<Vec<Output>, Er
         let first = outputs.len();
         for (at, image) in images.iter().enumerate() {
             let name = if image.name.as_str().is_empty() { "image".to_owned() } else { image.name.to_string() };
-            let filled = text
-                .replace("%image%", &name)
-                .replace("%platform%", &image.platform.to_string().replace('/', "-"));
+            let filled =
+                text.replace("%image%", &name).replace("%platform%", &image.platform.to_string().replace('/', "-"));
             match outputs[first..].iter_mut().find(|output| output.text == filled) {
                 Some(output) => output.images.push(at),
-                None => outputs.push(Output {
-                    destination: Destination::parse(&filled)?,
-                    text: filled,
-                    images: vec![at],
-                }),
+                None => {
+                    outputs.push(Output { destination: Destination::parse(&filled)?, text: filled, images: vec![at] })
+                }
             }
         }
         for output in &outputs[first..] {

@@ -94,7 +94,17 @@ impl<'a> CommitFacts<'a> {
         gate: &'a Gate,
         latest: &'a LatestDigest<'a>,
     ) -> Self {
-        Self { repository, tree, remotes, gate, latest, cache: RefCell::default(), remote_trees: RefCell::default(), base_files: RefCell::default(), base_digests: RefCell::default() }
+        Self {
+            repository,
+            tree,
+            remotes,
+            gate,
+            latest,
+            cache: RefCell::default(),
+            remote_trees: RefCell::default(),
+            base_files: RefCell::default(),
+            base_digests: RefCell::default(),
+        }
     }
 
     fn ask(&self, question: &Question) -> Result<Option<Checksum>, PlanError> {

@@ -11,7 +11,6 @@ use ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LINK};
 
 use super::Error;
 use super::auth::Scopes;
-use super::digest::sha256;
 use super::download::BlobReader;
 use super::error::{Task, printable};
 use super::exchange::{Answered, Call, Core, Target};
@@ -21,6 +20,7 @@ use super::reference::{Reference, Repository};
 use super::settings::Settings;
 use super::upload::{self, Content, Mount, OpenBlob, Pushed, Upload, blob_task};
 use super::wire::Traffic;
+use crate::sha256::Sha256;
 
 /// The largest page of a tag list that is read, in bytes.
 const MAX_TAG_PAGE: usize = 64 << 20;
@@ -161,9 +161,9 @@ impl Client {
             return Err(Error::protocol(&task, format!("it has {} bytes, more than registries take", bytes.len())));
         }
         if let Some(expected) = reference.digest()
-            && sha256(bytes) != expected
+            && Sha256::of(bytes) != expected
         {
-            return Err(Error::DigestMismatch { task, expected, actual: sha256(bytes).to_string() });
+            return Err(Error::DigestMismatch { task, expected, actual: Sha256::of(bytes).to_string() });
         }
         let selector = reference.tag().map_or_else(|| reference.selector(), str::to_owned);
         upload::put_manifest(&self.core, &task, reference.repository(), &selector, bytes, media_type)
@@ -227,7 +227,7 @@ impl Client {
             }
         };
         let bytes = bytes.ok_or_else(|| Error::protocol(task, "the manifest is larger than 4 MiB"))?;
-        let digest = sha256(&bytes);
+        let digest = Sha256::of(&bytes);
         let claimed = answered.header("docker-content-digest").and_then(|text| text.parse::<BlobId>().ok());
         if let Some(expected) = reference.digest().or(claimed)
             && expected != digest

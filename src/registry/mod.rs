@@ -19,7 +19,6 @@
 mod address;
 mod auth;
 mod client;
-mod digest;
 mod download;
 mod error;
 mod exchange;

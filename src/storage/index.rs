@@ -603,7 +603,8 @@ mod tests {
     fn a_broken_database_is_set_aside() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::open(dir.path(), rustix::process::geteuid().as_raw()).unwrap();
-        fs_err::write(home.index_path(), b"this is not a database, and long enough to be looked at as one".repeat(20)).unwrap();
+        fs_err::write(home.index_path(), b"this is not a database, and long enough to be looked at as one".repeat(20))
+            .unwrap();
         let mut index = Index::open(&home).unwrap();
         index.save_stage(&record(), 10).unwrap();
         assert!(dir.path().join("index-v1.db.broken-0").exists());

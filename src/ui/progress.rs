@@ -102,7 +102,8 @@ impl Display {
             }
             _ => {}
         }
-        let quiet = self.mode == ProgressMode::Quiet && !matches!(event, Event::Warning { .. } | Event::StageFailed { .. });
+        let quiet =
+            self.mode == ProgressMode::Quiet && !matches!(event, Event::Warning { .. } | Event::StageFailed { .. });
         if !quiet {
             self.line(&self.text(&event));
         }

@@ -9,7 +9,7 @@ use fs_err as fs;
 
 /// A module may use those of the lines above its own.
 const LEVELS: [&[&str]; 6] = [
-    &["source", "report"],
+    &["source", "report", "sha256"],
     &["git", "registry", "layer", "template"],
     &["config", "giterminism", "image", "storage", "builder"],
     &["plan", "execute", "cleanup"],

@@ -8,6 +8,7 @@ use stages::ids::{BlobId, Platform};
 
 use super::fields::{nullable, text_map};
 use super::{Extra, MAX_MANIFEST_BYTES, REF_NAME, SpecError, canonical_json, media_type, parse};
+use crate::sha256::Sha256;
 
 /// Points at a blob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,7 +41,7 @@ impl Descriptor {
 
     /// The descriptor of `bytes`.
     pub fn of(media_type: &str, bytes: &[u8]) -> Self {
-        Self::new(media_type, crate::image::digest_of(bytes), bytes.len() as u64)
+        Self::new(media_type, Sha256::of(bytes), bytes.len() as u64)
     }
 
     /// The name under which an OCI layout lists it.
