@@ -38,7 +38,7 @@ mod worktree_tests;
 
 pub use diff::{Change, ChangeKind};
 pub use error::GitError;
-pub use layout::{Base, DirectoryLookup, DirectoryMeta, Layout, LayoutOptions, OWNER_XATTR, Ownership, lay_out};
+pub use layout::{Base, DirectoryLookup, DirectoryMeta, Layout, LayoutOptions, lay_out};
 pub use merged::{Owner, Placement};
 pub use remote::{Fetched, IsCancelled, RemoteReference, Remotes};
 pub use repository::{Head, Repository};

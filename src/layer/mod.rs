@@ -48,7 +48,9 @@ pub use decompress::Decompressor;
 pub use error::{Error, Result};
 pub use import::{ImportOptions, ImportSpec, ImportStats, Importer, import_tree};
 pub use merged::{Descend, Entry, MergedTree};
-pub use metadata::{Clamp, Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, Xattrs};
+pub use metadata::{
+    Clamp, Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, Xattrs, owner_record, parse_owner_record,
+};
 pub use node::{Device, DeviceKind, FileKind};
 pub use pack::{LayerStats, PackOptions, pack, pack_without};
 pub use rootfs::pack_merged;

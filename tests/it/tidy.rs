@@ -17,8 +17,8 @@ const LEVELS: [&[&str]; 6] = [
     &["cli", "ui"],
 ];
 
-/// Arrows within a line.
-const SIDEWAYS: [(&str, &str); 2] = [("execute", "plan"), ("cli", "ui")];
+/// Arrows within a line. `git` writes layer directories: what an owner looks like in one is the affair of `layer`.
+const SIDEWAYS: [(&str, &str); 3] = [("execute", "plan"), ("cli", "ui"), ("git", "layer")];
 
 /// Libraries that are known in one place only.
 const LIBRARIES: [(&str, &[&str]); 7] = [
