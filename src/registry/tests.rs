@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use stages::ids::BlobId;
 
+use super::manifest::MAX_MANIFEST;
 use super::testing::{Cutter, Registry, Reply, Scripted, quick_settings, with_config};
 use super::*;
+use crate::image::spec::media_type;
 use crate::sha256::Sha256;
 
 /// Settings for a real server on a busy machine.
@@ -65,11 +67,11 @@ fn push_image(client: &Client, reference: &Reference, layer: &[u8]) -> BlobId {
         (push(client, repository, config.as_bytes()).unwrap(), push(client, repository, layer).unwrap());
     let manifest = serde_json::json!({
         "schemaVersion": 2,
-        "mediaType": media_type::OCI_MANIFEST,
+        "mediaType": media_type::MANIFEST,
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config_digest, "size": config.len()},
         "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer_digest, "size": layer.len()}],
     });
-    client.put_manifest(reference, manifest.to_string().as_bytes(), media_type::OCI_MANIFEST).unwrap()
+    client.put_manifest(reference, manifest.to_string().as_bytes(), media_type::MANIFEST).unwrap()
 }
 
 #[test]
@@ -82,7 +84,7 @@ fn images_go_to_a_real_registry_and_back() {
     let digest = push_image(&client, &reference, &layer);
 
     let descriptor = client.resolve(&reference).unwrap();
-    assert_eq!((descriptor.digest, descriptor.media_type.as_str()), (digest, media_type::OCI_MANIFEST));
+    assert_eq!((descriptor.digest, descriptor.media_type.as_str()), (digest, media_type::MANIFEST));
     assert_eq!(client.resolve(&app.with_digest(digest)).unwrap(), descriptor);
     let (raw, image) = client.image(&reference, &"linux/amd64".parse().unwrap()).unwrap();
     assert_eq!((raw.digest, raw.descriptor()), (digest, descriptor.clone()));
@@ -111,10 +113,10 @@ fn images_go_to_a_real_registry_and_back() {
     assert_eq!(pull(&client, &other, Sha256::of(&absent), 5000).unwrap(), absent);
     assert_eq!(push(&client, &other, b"").map(|digest| pull(&client, &other, digest, 0).unwrap()).unwrap(), b"");
 
-    let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [
-        {"mediaType": media_type::OCI_MANIFEST, "digest": digest, "size": descriptor.size, "platform": {"os": "linux", "architecture": "arm64"}}]});
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [
+        {"mediaType": media_type::MANIFEST, "digest": digest, "size": descriptor.size, "platform": {"os": "linux", "architecture": "arm64"}}]});
     let list = app.with_tag("multi").unwrap();
-    client.put_manifest(&list, index.to_string().as_bytes(), media_type::OCI_INDEX).unwrap();
+    client.put_manifest(&list, index.to_string().as_bytes(), media_type::INDEX).unwrap();
     assert_eq!(client.image(&list, &"linux/arm64".parse().unwrap()).unwrap().0.digest, digest);
     let error = client.image(&list, &"linux/amd64".parse().unwrap()).unwrap_err().to_string();
     assert!(error.contains("there is linux/arm64"), "{error}");
@@ -381,7 +383,7 @@ fn insufficient_scope_is_a_denial_when_there_are_credentials() {
         Reply::new(401).header("www-authenticate", challenge).body(body)
     });
     let app = repository(&registry.host(), "a").with_tag("x").unwrap();
-    let put = |settings| Client::new(settings).put_manifest(&app, b"{}", media_type::OCI_MANIFEST).unwrap_err();
+    let put = |settings| Client::new(settings).put_manifest(&app, b"{}", media_type::MANIFEST).unwrap_err();
     let error = put(quick_settings());
     assert!(matches!(&error, Error::Unauthorized { .. }) && error.to_string().contains("no credentials"), "{error}");
     let directory = tempfile::tempdir().unwrap();
@@ -428,7 +430,7 @@ fn busy_registries_are_given_time() {
         2 => Reply::hang_up(),
         _ => Reply::new(200)
             .header("docker-content-digest", Sha256::of(b"x"))
-            .header("content-type", media_type::OCI_MANIFEST)
+            .header("content-type", media_type::MANIFEST)
             .header("content-length", 7),
     });
     let waits = std::sync::Arc::new(Mutex::new(Vec::new()));
@@ -562,7 +564,7 @@ fn wrong_manifests_are_refused() {
             digest.map_or_else(|| repository.with_tag("t").unwrap(), |digest| repository.with_digest(digest));
         client.manifest(&reference)
     };
-    assert_eq!(ask(Reply::new(200).body(image), Some(Sha256::of(image))).unwrap().media_type, media_type::OCI_MANIFEST);
+    assert_eq!(ask(Reply::new(200).body(image), Some(Sha256::of(image))).unwrap().media_type, media_type::MANIFEST);
     assert!(matches!(ask(Reply::new(200).body(image), Some(Sha256::of(b""))), Err(Error::DigestMismatch { .. })));
     let lying = Reply::new(200).header("docker-content-digest", Sha256::of(b"")).body(image);
     assert!(matches!(ask(lying, None), Err(Error::DigestMismatch { .. })));
@@ -571,13 +573,13 @@ fn wrong_manifests_are_refused() {
     let huge = Reply::new(200).body(vec![b' '; MAX_MANIFEST + 1]);
     assert!(ask(huge, None).unwrap_err().to_string().contains("4 MiB"));
     let login = Reply::new(200).header("content-type", "text/html").body("<html>please log in</html>");
-    assert!(ask(login, None).unwrap_err().to_string().contains("not valid JSON"));
+    assert!(ask(login, None).unwrap_err().to_string().contains("invalid manifest"));
 }
 
 #[test]
 fn resolve_falls_back_to_get() {
     let image = br#"{"schemaVersion":2,"config":{},"layers":[]}"#;
-    for head in [Reply::new(405), Reply::new(200).header("content-type", media_type::OCI_MANIFEST)] {
+    for head in [Reply::new(405), Reply::new(200).header("content-type", media_type::MANIFEST)] {
         let registry =
             Scripted::start(move |got| if got.method == "HEAD" { head.clone() } else { Reply::new(200).body(image) });
         let reference: Reference = format!("{}/a:b", registry.host()).parse().unwrap();
@@ -705,7 +707,7 @@ fn a_failure_after_success_is_a_success() {
     let client = Client::new(quick_settings());
     let app = repository(&registry.host(), "a");
     push(&client, &app, b"x").unwrap();
-    client.put_manifest(&app.with_tag("t").unwrap(), manifest, media_type::OCI_MANIFEST).unwrap();
+    client.put_manifest(&app.with_tag("t").unwrap(), manifest, media_type::MANIFEST).unwrap();
     assert_eq!(registry.lines().iter().filter(|line| line.starts_with("PUT")).count(), 2);
 }
 

@@ -10,15 +10,16 @@ use fs_err as fs;
 /// A module may use those of the lines above its own.
 const LEVELS: [&[&str]; 6] = [
     &["source", "report", "sha256"],
-    &["git", "registry", "layer", "template"],
-    &["config", "giterminism", "image", "storage", "builder"],
+    &["git", "registry", "image", "layer", "template"],
+    &["config", "giterminism", "storage", "builder"],
     &["plan", "execute", "cleanup"],
     &["ops"],
     &["cli", "ui"],
 ];
 
 /// Arrows within a line. `git` writes layer directories: what an owner looks like in one is the affair of `layer`.
-const SIDEWAYS: [(&str, &str); 3] = [("execute", "plan"), ("cli", "ui"), ("git", "layer")];
+/// `registry` carries manifests and indexes: what they say is the affair of `image`.
+const SIDEWAYS: [(&str, &str); 4] = [("execute", "plan"), ("cli", "ui"), ("git", "layer"), ("registry", "image")];
 
 /// Libraries that are known in one place only.
 const LIBRARIES: [(&str, &[&str]); 7] = [

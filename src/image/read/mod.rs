@@ -275,7 +275,7 @@ fn check_platform(config: &ImageConfig, wanted: &Platform) -> Result<(), ReadErr
         ..PlatformFields::default()
     };
     let unsaid = found.architecture.is_empty() || found.os.is_empty();
-    if unsaid || platform::fitness(wanted, &found).is_some() {
+    if unsaid || platform::fits(wanted, &found) {
         return Ok(());
     }
     Err(ReadError::Platform { found: platform::describe(&found), wanted: wanted.to_string() })
