@@ -18,8 +18,9 @@ const LEVELS: [&[&str]; 6] = [
 ];
 
 /// Arrows within a line. `git` writes layer directories: what an owner looks like in one is the affair of `layer`.
-/// `registry` carries manifests and indexes: what they say is the affair of `image`.
-const SIDEWAYS: [(&str, &str); 4] = [("execute", "plan"), ("cli", "ui"), ("git", "layer"), ("registry", "image")];
+/// `registry` carries manifests and indexes: what they say is the affair of `image`, which knows blobs as `layer` does.
+const SIDEWAYS: [(&str, &str); 5] =
+    [("execute", "plan"), ("cli", "ui"), ("git", "layer"), ("registry", "image"), ("image", "layer")];
 
 /// Libraries that are known in one place only.
 const LIBRARIES: [(&str, &[&str]); 7] = [
