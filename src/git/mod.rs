@@ -20,6 +20,7 @@ mod error;
 pub(crate) mod fixture;
 mod index;
 mod jobs;
+mod join;
 mod layout;
 mod merged;
 mod remote;
