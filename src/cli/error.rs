@@ -157,7 +157,9 @@ impl From<ops::Error> for CommandError {
             E::Execute(error) => Self::from_execute(&error),
             E::Giterminism(ref refused) => Self::from_giterminism(refused),
             E::Plan { ref source, .. } => Self::from_plan(&error, source),
-            E::Git(_) | E::Pattern { .. } | E::Destination(_) => Self::new(ExitCode::Usage, &error),
+            E::Git(_) | E::Pattern { .. } | E::NothingChosen { .. } | E::Destination(_) => {
+                Self::new(ExitCode::Usage, &error)
+            }
             E::NoSuchImage { ref nearest, ref names, .. } => {
                 let found = Self::new(ExitCode::Usage, &error);
                 match nearest {

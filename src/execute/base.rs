@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use stages::digest::{Encoder, Value};
 use stages::spec::{Base, BaseFormat};
-use stages::{BlobId, ContentId};
+use stages::{BlobId, ContentId, Platform};
 
 use super::worker::{Content, Task, Worker};
 use super::{Error, blobs};
@@ -116,6 +116,11 @@ fn file(worker: &mut Worker<'_, '_>, task: &Task<'_>, format: BaseFormat, path: 
     let options = OpenOptions { platform: &task.node.image.platform, reference, spool: temp.path() };
     let failed = |source| Error::Base { stage: task.id.clone(), base: base.clone(), source };
     let opened = read::open_base(format, input, &options).map_err(failed)?;
+    let platform = &task.node.image.platform;
+    if format == BaseFormat::Rootfs && *platform != Platform::host() {
+        let message = format!("{base} does not say what platform it is for: it is taken for {platform}");
+        worker.engine.events.send(Event::Warning { message });
+    }
     let mut content = Content { layers: Vec::new(), config: opened.config.to_bytes() };
     let mut diff_ids = Vec::new();
     for layer in &opened.layers {

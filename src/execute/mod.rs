@@ -2,13 +2,13 @@
 //!
 //! [`look`] finds from the end what is there and what is missing; [`execute`] makes the missing stages, each one once, in
 //! parallel over the graph. A stage is made by one of the files named after what it does (`base`, `packages`, `git_content`,
-//! `step`, `imports`, `post`); [`worker`] decides whether it must be made at all.
+//! `step`, `imports`, `post`); `worker` decides whether it must be made at all.
 //!
 //! *Early cutoff* (law 5): before a stage is made, its inputs are keyed a second time by content: the digests of its parent
 //! and of the stages among its inputs are replaced by what those stages hold. A stage that was once made from the same
 //! content is relabelled: its record is saved under the new digest, and nothing is run.
 //!
-//! *Portable and laid out* ([`layout`], [`blobs`]): git content, imports and symlinks are recipes until somebody needs their
+//! *Portable and laid out* (`layout`, `blobs`): git content, imports and symlinks are recipes until somebody needs their
 //! files (a step that runs on them) or their tar (an export). So no base is pulled, and no file written, for an image that
 //! nothing runs in.
 //!

@@ -276,8 +276,17 @@ fn second_key(task: &Task<'_>, lineage: &ContentId) -> Result<ContentId, Error> 
     let stage = task.node.stage;
     let inputs: Inputs =
         stage.inputs.iter().map(|(name, value)| (name.clone(), by_content(value, task.needs))).collect();
-    let needs =
-        stage.needs().iter().map(|needed| Ok(task.need(needed)?.content_id)).collect::<Result<Vec<_>, Error>>()?;
+    let place = match &stage.task {
+        StageTask::Run { git: Some(view), .. } => Some(view.after),
+        StageTask::Post { git: Some(git), .. } => Some(git.after),
+        _ => None,
+    };
+    let needs = stage
+        .parent
+        .iter()
+        .chain(&place)
+        .map(|needed| Ok(task.need(needed)?.content_id))
+        .collect::<Result<Vec<_>, Error>>()?;
     Ok(content_key(&task.node.image.platform, stage.kind, &stage.slot, &inputs, &needs, lineage))
 }
 

@@ -15,7 +15,7 @@ use super::submodule::Submodules;
 /// A git repository, cheap to clone and usable from every thread.
 ///
 /// Objects are read through a pool of object databases, because libgit2 holds a lock on one of them for the whole of each
-/// read; whoever reads many objects borrows one with [`Repository::objects`].
+/// read; whoever reads many objects borrows one with `Repository::objects`.
 #[derive(Clone)]
 pub struct Repository {
     shared: Arc<Shared>,

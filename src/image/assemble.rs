@@ -226,7 +226,8 @@ fn match_history(config: &mut ImageConfig) {
     for line in config.history.iter_mut().filter(|line| !line.empty_layer).take(lines.saturating_sub(layers)) {
         line.empty_layer = true;
     }
-    config.history.resize_with(config.history.len() + layers.saturating_sub(lines), History::default);
+    let nameless = || History { created_by: "base".to_owned(), ..History::default() };
+    config.history.resize_with(config.history.len() + layers.saturating_sub(lines), nameless);
 }
 
 /// The manifest of an image: always OCI, so a base's Docker layer types become OCI's.

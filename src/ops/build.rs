@@ -101,7 +101,7 @@ fn outputs(texts: &[String], images: &[&PlannedImage]) -> Result<Vec<Output>, Er
             match outputs[first..].iter_mut().find(|output| output.text == filled) {
                 Some(output) => output.images.push(at),
                 None => {
-                    outputs.push(Output { destination: Destination::parse(&filled)?, text: filled, images: vec![at] })
+                    outputs.push(Output { destination: Destination::parse(&filled)?, text: filled, images: vec![at] });
                 }
             }
         }

@@ -57,6 +57,12 @@ pub enum Error {
         /// The name most like it.
         nearest: Option<String>,
     },
+    /// Nothing to build.
+    #[error("{}", if patterns.is_empty() { "the config has artifacts only, and builds those by name".to_owned() } else { format!("`{}` leaves no image", patterns.join(" ")) })]
+    NothingChosen {
+        /// As given.
+        patterns: Vec<String>,
+    },
     /// An output.
     #[error(transparent)]
     Destination(#[from] DestinationError),

@@ -101,6 +101,11 @@ impl ProjectFiles {
                 directory: options.directory.clone(),
             },
         )?;
+        let gate = gate.with_checksum_cache(store.join("base-checksums-v1"));
+        let gate = match &options.config {
+            Some(config) => gate.with_config(config),
+            None => gate,
+        };
         Ok(Self { repository, head, tree, gate: Arc::new(gate), mode: options.mode })
     }
 

@@ -38,7 +38,7 @@ pub fn select<'a>(plan: &'a Plan, patterns: &[String]) -> Result<Vec<&'a Planned
             return Err(Error::NoSuchImage { names, pattern: (*pattern).to_owned(), nearest });
         }
     }
-    Ok(plan
+    let chosen: Vec<&PlannedImage> = plan
         .images
         .iter()
         .filter(|image| {
@@ -48,5 +48,9 @@ pub fn select<'a>(plan: &'a Plan, patterns: &[String]) -> Result<Vec<&'a Planned
             include.iter().any(|(pattern, glob)| matches(pattern, glob, &image.name))
         })
         .filter(|image| !exclude.iter().any(|glob| glob.is_match(image.name.as_str())))
-        .collect())
+        .collect();
+    if chosen.is_empty() {
+        return Err(Error::NothingChosen { patterns: patterns.to_vec() });
+    }
+    Ok(chosen)
 }

@@ -482,7 +482,8 @@ fn is_broken(error: &rusqlite::Error) -> bool {
 
 /// Moves a broken database away, for whoever wants to look at it, and all that only it could name with it.
 fn set_aside(home: &Home, path: &Path) -> Result<(), Error> {
-    let broken = (0_u32..).map(|count| path.with_extension(format!("db.broken-{count}"))).find(|path| !path.exists());
+    let broken =
+        (0_u32..1000).map(|count| path.with_extension(format!("db.broken-{count}"))).find(|path| !path.exists());
     fs_err::rename(path, broken.unwrap_or_else(|| path.with_extension("db.broken")))?;
     for suffix in ["db-wal", "db-shm"] {
         home.discard(&path.with_extension(suffix))?;

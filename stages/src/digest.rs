@@ -111,8 +111,8 @@ pub fn stage_digest(
 }
 
 /// The second key of a stage: as its digest, but over what the stages it needs *hold*. `inputs` has those stages' digests
-/// replaced by their content ids already; `needs` are the content ids of all of them in order, the parent first: what a stage
-/// lies above counts even where no input names it. `lineage` (see [`lineage`]) keeps a forced rebuild a rebuild.
+/// replaced by their content ids already; `needs` are the content ids of the parent and of the stage that git content lies
+/// above: where things lie counts even where no input names it. `lineage` (see [`lineage`]) keeps a forced rebuild a rebuild.
 pub fn content_key(
     platform: &Platform,
     kind: StageKind,

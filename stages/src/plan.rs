@@ -78,14 +78,19 @@ pub struct PlannedStage {
 }
 
 impl PlannedStage {
-    /// The digests of the stages that must be there before this one can be made.
+    /// The digests of the stages that must be there before this one can be made, each once, the parent first.
     pub fn needs(&self) -> Vec<StageDigest> {
-        let mut needs: Vec<StageDigest> = self.parent.into_iter().collect();
-        match &self.task {
-            StageTask::Imports { imports } => needs.extend(imports.iter().filter_map(|import| import.source)),
-            StageTask::Run { git: Some(view), .. } => needs.push(view.after),
-            StageTask::Post { git: Some(git), .. } => needs.extend([git.stage, git.after]),
-            _ => {}
+        let named: Vec<StageDigest> = match &self.task {
+            StageTask::Imports { imports } => imports.iter().filter_map(|import| import.source).collect(),
+            StageTask::Run { git: Some(view), .. } => vec![view.after],
+            StageTask::Post { git: Some(git), .. } => vec![git.stage, git.after],
+            _ => Vec::new(),
+        };
+        let mut needs: Vec<StageDigest> = Vec::new();
+        for needed in self.parent.into_iter().chain(named) {
+            if !needs.contains(&needed) {
+                needs.push(needed);
+            }
         }
         needs
     }

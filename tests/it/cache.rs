@@ -102,3 +102,126 @@ build:
     assert_eq!(tree["/lines"].sha256.as_deref(), Some(sha256(b"1\n").as_str()));
     assert!(!tree.contains_key("/scratch/x") && !tree.contains_key("/kept/x"));
 }
+
+#[test]
+fn a_bumped_cache_version_makes_everything_anew() {
+    let env = TestEnv::new();
+    env.project().busybox().config(
+        "image: base
+from: rootfs:base.tar
+fromCacheVersion: 1
+build: {steps: [{name: one, command: 'true > /one'}]}
+---
+image: app
+fromImage: base
+build: {steps: [{name: two, command: 'true > /two'}]}
+",
+    );
+    env.project().commit("start");
+    env.build(&[]);
+    env.project().replace("stager.yaml", "fromCacheVersion: 1", "fromCacheVersion: 2").commit("again");
+    // The content of all stages is the same as before: a rebuild that was asked for is one all the same.
+    insta::assert_snapshot!(env.build(&[]).steps(), @r"
+    base build/one Built
+    app build/two Built
+    ");
+}
+
+#[test]
+fn where_git_content_lies_is_part_of_what_a_step_sees() {
+    let env = TestEnv::new();
+    env.project().busybox().file("src/f", "from git\n").config(
+        "artifact: tool
+from: rootfs:base.tar
+deps: {run: ['mkdir -p /src; echo from step > /src/f'], files: []}
+---
+image: one
+from: rootfs:base.tar
+git: [{add: /src, to: /src}]
+deps: {run: ['mkdir -p /src; echo from step > /src/f'], files: []}
+build: {steps: [{name: see, command: cat /src/f > /seen}]}
+---
+image: two
+fromArtifact: tool
+git: [{add: /src, to: /src}]
+build: {steps: [{name: see, command: cat /src/f > /seen}]}
+",
+    );
+    env.project().commit("start");
+    let seen = |name: &str| env.image(name).1.tree().unwrap()["/seen"].sha256.clone();
+    // In the first image the step's file lies over that of git, in the second one below it.
+    assert_eq!(seen("one"), Some(crate::env::sha256(b"from step\n")));
+    assert_eq!(seen("two"), Some(crate::env::sha256(b"from git\n")));
+}
+
+#[test]
+fn equal_content_of_another_repository_is_found_in_this_one() {
+    let (one, mut two) = (TestEnv::new(), TestEnv::new());
+    for env in [&one, &two] {
+        env.project().file("src/x", "the same\n").config("image: app\nfrom: scratch\ngit: [{add: /src, to: /src}]\n");
+    }
+    one.project().file("README", "one\n").commit("one");
+    two.project().file("README", "two\n").commit("two");
+    one.build(&[]);
+    let store = one.store();
+    two.set("STAGER_HOME", store.to_str().unwrap());
+    let (_, image) = two.image("app");
+    assert!(image.tree().unwrap().contains_key("/src/x"));
+}
+
+#[test]
+fn a_commit_that_is_rewritten_leaves_a_store_that_works() {
+    let env = TestEnv::new();
+    env.project()
+        .file("src/x", "x\n")
+        .config("image: app\nfrom: scratch\ngit: [{add: /src, to: /src}]\n")
+        .commit("one");
+    env.build(&[]);
+    let project = env.project();
+    env.project().file("README", "other\n");
+    project.git(["add", "-A"]);
+    project.git(["commit", "--quiet", "--amend", "-m", "rewritten"]);
+    project.git(["reflog", "expire", "--expire=now", "--all"]);
+    project.git(["gc", "--quiet", "--prune=now"]);
+    let (_, image) = env.image("app");
+    assert!(image.tree().unwrap().contains_key("/src/x"));
+}
+
+#[test]
+fn steps_exports_and_other_tools_see_the_same_tree() {
+    let env = TestEnv::new();
+    env.project().busybox().file("srv/x", "x\n").file("bin/tool", "t\n").config(
+        "artifact: files
+from: rootfs:base.tar
+build: {steps: [{name: files, command: 'mkdir -m 750 /d; echo d > /d/f; chown 5:5 /d'}]}
+---
+image: app
+from: rootfs:base.tar
+deps: {run: ['mkdir /real /kept; chmod 711 /kept; ln -s real /srv; mv /bin /usr-bin; ln -s usr-bin /bin'], files: []}
+build: {steps: [{name: nothing, command: 'true', files: []}]}
+---
+image: placed
+fromImage: app
+git:
+  - {add: /srv, to: /srv, owner: www}
+  - {add: /bin, to: /bin, owner: www}
+import: [{fromArtifact: files, add: /d, to: /kept, before: build}]
+build:
+  steps:
+    - name: list
+      command: 'find /srv/ /real /bin /usr-bin/tool /kept -exec stat -c \"%n %a %u:%g %F\" {} + | sort > /list'
+",
+    );
+    env.project().commit("start");
+    let (_, image) = env.image("placed");
+    let tree = image.tree().unwrap();
+    assert_eq!((tree["/kept"].mode, tree["/kept"].owner), (0o750, (5, 5)));
+    assert!(tree.contains_key("/usr-bin/tool") && tree.contains_key("/usr-bin/sh"), "the link /bin stays a link");
+    let out = env.out("rootfs.tar");
+    env.build(&["placed", "--output", &format!("rootfs:{}", out.display())]);
+    let rootfs = crate::env::tar_tree(&out);
+    for (path, file) in &tree {
+        let other = rootfs.get(path).unwrap_or_else(|| panic!("{path} is not in the rootfs"));
+        assert_eq!((other.mode, other.owner, &other.sha256), (file.mode, file.owner, &file.sha256), "{path}");
+    }
+}

@@ -96,14 +96,14 @@ fn ctrl_c_ends_the_step_with_all_its_processes_and_mounts() {
 #[test]
 fn after_kill_9_nothing_runs_and_the_next_build_works() {
     let time = long("12");
-    let env = step(&format!("setsid sleep {time}"));
+    let env = step(&format!("setsid sleep {time} & wait"));
     let running = env.command(["build"]).start();
     wait_until("the step", || processes(&format!("sleep {time}")) > 0);
     running.kill();
     running.finish().ends_with(137);
     wait_until("the end of the step's processes", || processes(&format!("sleep {time}")) == 0);
     assert_eq!(env.mounts(), [""; 0]);
-    env.project().replace("stager.yaml", &format!("setsid sleep {time}"), "true").commit("short");
+    env.project().replace("stager.yaml", &format!("setsid sleep {time} & wait"), "true").commit("short");
     insta::assert_snapshot!(env.build(&[]).steps(), @r"
     app build/first Reused
     app build/compile Built

@@ -2,9 +2,8 @@
 //!
 //! Tests share the machine: each has a home, a store and a project of its own ([`env::TestEnv`]). What a test needs and the
 //! machine lacks makes it print `skipped: why`; `tests/run` installs all of it, and as root turns a skip into a failure.
-//! The one integration binary.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "tests panic and say why they skip")]
-#![allow(clippy::print_stderr, reason = "a skipped test says why")]
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a skipped test says why")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 /// Takes the value, or ends the test with `skipped: why`.

@@ -51,8 +51,13 @@ pub(crate) fn has_single_id() -> bool {
     single
 }
 
+/// The program under test: a copy, where another user could not run the one that was built.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("STAGER_TEST_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_stager").into(), PathBuf::from)
+}
+
 pub(crate) fn builder() -> NativeBuilder {
-    NativeBuilder::new(Path::new(env!("CARGO_BIN_EXE_stager"))).unwrap()
+    NativeBuilder::new(&program()).unwrap()
 }
 
 pub(crate) fn make_busybox_tree(root: &Path) {

@@ -1,14 +1,14 @@
 //! The same sandboxes for users who are not root.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use stager::builder::native::{Entered, Mode, Wanted, enter_user_namespace};
 use stager::layer::{OWNER_XATTR, parse_owner_record};
 
 use super::*;
-
-/// A user with subordinate ids, made by `tests/run`.
-const USER: &str = "stagertest";
+use crate::env::{RootlessUser, debian_rootfs};
 
 /// Runs a helper below as another user, given by arguments of setpriv.
 fn as_user(user: &[&str], helper: &str) -> Option<Output> {
@@ -35,24 +35,30 @@ fn user_command(user: &[&str], helper: &str) -> Option<Command> {
         .args(["--block-signal=TERM", "setpriv"])
         .args(user)
         .arg("--clear-groups")
-        .arg(std::env::current_exe().unwrap())
+        .arg(copied(&std::env::current_exe().unwrap()))
+        .env("STAGER_TEST_PROGRAM", copied(Path::new(env!("CARGO_BIN_EXE_stager"))))
         .args([&format!("native::rootless::{helper}"), "--exact", "--ignored", "--nocapture", "--test-threads=1"])
         .current_dir("/");
     Some(command)
 }
 
+/// A copy of a program that every user may run, wherever the one that was built is.
+fn copied(program: &Path) -> PathBuf {
+    static COPIES: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let copies = COPIES.get_or_init(|| tempfile::Builder::new().prefix("stager-it-programs-").tempdir().unwrap());
+    fs_err::set_permissions(copies.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = copies.path().join(program.file_name().unwrap());
+    if !copy.exists() {
+        let new = tempfile::NamedTempFile::new_in(copies.path()).unwrap();
+        fs_err::copy(program, new.path()).unwrap();
+        new.persist(&copy).unwrap();
+    }
+    copy
+}
+
 fn must_pass(output: &Output) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
-}
-
-fn has_subordinate_ids() -> bool {
-    let has = fs_err::read_to_string("/etc/subuid").unwrap_or_default().contains(USER)
-        && Path::new("/usr/bin/newuidmap").exists();
-    if !has {
-        eprintln!("skipped: no user {USER} with subordinate ids");
-    }
-    has
 }
 
 /// Enters a namespace; `true` inside.
@@ -86,9 +92,9 @@ fn run_suite() {
 
 #[test]
 fn the_suite_passes_with_subordinate_ids() {
-    if has_subordinate_ids()
-        && let Some(output) = as_user(&["--reuid", USER, "--regid", USER], "multi_id_helper")
-    {
+    let user = need!(RootlessUser::with_ranges());
+    let (uid, gid) = (user.ids().0.to_string(), user.ids().1.to_string());
+    if let Some(output) = as_user(&["--reuid", &uid, "--regid", &gid], "multi_id_helper") {
         must_pass(&output);
     }
 }
@@ -139,8 +145,8 @@ fn owners_are_recorded() {
     assert_eq!(owner("data/back"), None);
 }
 
-/// A Debian tree as `mmdebstrap --variant=apt` makes it.
-const DEBIAN: &str = "/var/tmp/stager-tests/bookworm.tar";
+/// Where the Debian tree lies while it is used: the helper has no other way to know.
+const DIRECTORY: &str = "/var/tmp/stager-it-single";
 
 /// Builds a package in the tree, whose files and script give things to other users, and installs it.
 const PACKAGE: &str = r"
@@ -169,15 +175,12 @@ dpkg --verify gifts
 #[test]
 fn dpkg_installs_with_a_single_id() {
     use std::os::unix::fs::lchown;
-    if !Path::new(DEBIAN).exists() {
-        eprintln!("skipped: no {DEBIAN}");
-        return;
-    }
-    let directory = Path::new("/var/tmp/stager-tests/single");
+    let debian = need!(debian_rootfs());
+    let directory = Path::new(DIRECTORY);
     stager::builder::native::remove_tree(directory).unwrap();
     fs_err::create_dir_all(directory.join("lower")).unwrap();
     let mut unpack = Command::new("tar");
-    unpack.args(["-xf", DEBIAN, "--exclude=./dev/*", "-C"]).arg(directory.join("lower"));
+    unpack.arg("-xf").arg(debian).args(["--exclude=./dev/*", "-C"]).arg(directory.join("lower"));
     assert!(unpack.status().unwrap().success());
     for name in ["upper", "scratch"] {
         fs_err::create_dir_all(directory.join(name)).unwrap();
@@ -193,7 +196,7 @@ fn dpkg_installs_with_a_single_id() {
 
 fn debian(script: &str) -> Sandbox {
     let mut sandbox = Sandbox::new(script);
-    let directory = Path::new("/var/tmp/stager-tests/single");
+    let directory = Path::new(DIRECTORY);
     sandbox.task.lowers = vec![directory.join("lower")];
     sandbox.task.upper = directory.join("upper");
     sandbox.task.scratch = directory.join("scratch");
@@ -296,7 +299,7 @@ fn the_machine_is_probed() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let found = probe(Path::new(env!("CARGO_BIN_EXE_stager")), directory.path()).unwrap();
+    let found = probe(&program(), directory.path()).unwrap();
     assert_eq!(found.mode, current_mode());
     assert!(found.is_usable(), "{:?}", found.problems());
     assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 0);
@@ -313,7 +316,7 @@ fn a_user_is_told_what_is_missing() {
 #[ignore = "a helper"]
 fn probe_helper() {
     let directory = tempfile::tempdir().unwrap();
-    let found = stager::builder::native::probe(Path::new(env!("CARGO_BIN_EXE_stager")), directory.path()).unwrap();
+    let found = stager::builder::native::probe(&program(), directory.path()).unwrap();
     assert_eq!(found.mode, Some(Mode::SingleId));
     assert!(found.is_usable(), "{:?}", found.problems());
     let problems = found.problems();
@@ -349,9 +352,9 @@ fn refused_helper() {
         other @ EnterError::Failed { .. } => panic!("{other:?}"),
     }
     let directory = tempfile::tempdir().unwrap();
-    let found = stager::builder::native::probe(Path::new(env!("CARGO_BIN_EXE_stager")), directory.path()).unwrap();
+    let found = stager::builder::native::probe(&program(), directory.path()).unwrap();
     assert_eq!(found.mode, None);
     assert!(!found.is_usable());
     assert!(found.problems()[0].1.problem.contains("user.max_user_namespaces=0"), "{:?}", found.problems());
-    assert!(NativeBuilder::new(Path::new(env!("CARGO_BIN_EXE_stager"))).is_err());
+    assert!(NativeBuilder::new(&program()).is_err());
 }
