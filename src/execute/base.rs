@@ -11,13 +11,10 @@ use stages::{BlobId, ContentId, Platform};
 use super::worker::{Content, Task, Worker};
 use super::{Error, blobs};
 use crate::image::read::{self, BaseInput, OpenOptions};
-use crate::image::spec::{Document, ImageConfig, Manifest};
+use crate::image::spec::{ImageConfig, MAX_CONFIG_BYTES, Manifest};
 use crate::registry::Reference;
 use crate::report::Event;
 use crate::storage::{BlobStore, LayerSource, LayerUse};
-
-/// The largest image config that is read.
-const CONFIG_LIMIT: u64 = 4 << 20;
 
 /// Makes a `from` stage.
 pub(super) fn make(worker: &mut Worker<'_, '_>, task: &Task<'_>, base: &Base) -> Result<Content, Error> {
@@ -55,12 +52,8 @@ fn registry(
         parsed = parsed.repository().with_digest(digest);
     }
     engine.events.send(Event::Note { message: format!("looking up {reference}") });
-    let (raw, image) = engine.registry.image(&parsed, &task.node.image.platform).map_err(failed)?;
-    let Document::Manifest(manifest) = Document::parse(&raw.bytes).map_err(document)? else {
-        let message = format!("{reference} is an index, not an image");
-        return Err(Error::Config { stage: task.id.clone(), message });
-    };
-    let config = engine.registry.blob_bytes(parsed.repository(), &image.config, CONFIG_LIMIT).map_err(failed)?;
+    let (_, manifest) = engine.registry.image(&parsed, &task.node.image.platform).map_err(failed)?;
+    let config = engine.registry.blob_bytes(parsed.repository(), &manifest.config, MAX_CONFIG_BYTES).map_err(failed)?;
     let config = ImageConfig::parse(&config).map_err(document)?;
     if config.rootfs.diff_ids.len() != manifest.layers.len() {
         let message = format!(

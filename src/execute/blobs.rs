@@ -9,9 +9,10 @@ use stages::{BlobId, ContentId};
 use super::worker::Worker;
 use super::{Engine, Error, SOURCE_DATE_EPOCH, git_content};
 use crate::git::{self, OutKind};
-use crate::layer::{self, Compression, HashingReader, Metadata, Mtime, TarWriter, UnpackOptions};
+use crate::layer::{self, Compression, Metadata, Mtime, TarWriter, UnpackOptions};
 use crate::registry::Reference;
 use crate::report::Event;
+use crate::sha256::HashingReader;
 use crate::storage::{BlobStore, GitRecipe, LayerSource, StoredBlob, SymlinkRecipe};
 
 /// How many blobs are fetched at once.

@@ -23,6 +23,7 @@ use crate::image::write::{self, Destination, DockerImage, DockerLayer, OciImage,
 use crate::layer::{self, Compression, Decompressor};
 use crate::registry::Reference;
 use crate::report::Event;
+use crate::sha256::Sha256;
 use crate::storage::{BlobStore, StageRecord};
 
 /// An engine that takes no byte for so long is given up.
@@ -132,7 +133,7 @@ fn pack(
     Ok(Packed {
         name: image.name.clone(),
         platform: image.platform.clone(),
-        manifest_digest: crate::image::digest_of(&manifest),
+        manifest_digest: Sha256::of(&manifest),
         manifest,
         config,
         layers,
@@ -272,7 +273,7 @@ fn push(engine: &Engine<'_>, store: &BlobStore, reference: &str, image: &Packed)
         let rest = config.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
         Ok(Box::new(io::Cursor::new(rest.to_vec())))
     };
-    let digest = crate::image::digest_of(config);
+    let digest = Sha256::of(config);
     engine.registry.push_blob(repository, digest, config.len() as u64, &open).map_err(failed)?;
     // The tag comes last: whoever sees it finds everything it names.
     engine.registry.put_manifest(&parsed, &image.manifest, media_type::MANIFEST).map_err(failed)?;

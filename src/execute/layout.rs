@@ -258,10 +258,7 @@ impl Worker<'_, '_> {
         let exists_below = |path: &Path| lowers.lookup(path).ok().flatten().is_some();
         let options = LayoutOptions {
             mtime: SOURCE_DATE_EPOCH,
-            ownership: match self.engine.settings.ownership {
-                Ownership::Real => git::Ownership::Real,
-                Ownership::Recorded => git::Ownership::Recorded,
-            },
+            ownership: self.engine.settings.ownership,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             directories: &directories,
         };

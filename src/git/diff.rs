@@ -1,11 +1,10 @@
 //! The difference of two trees, at a cost that follows the difference.
 
-use std::cmp::Ordering;
-
 use git2::{ObjectType, Oid};
 use stages::ObjectId;
 
 use super::error::GitError;
+use super::join::join;
 use super::repository::{Objects, Repository};
 use super::tree::{FileMode, MAX_DEPTH, RawEntry, TreeEntries, push_segment};
 
@@ -104,17 +103,8 @@ impl Diff<'_> {
         let (old_object, new_object) = (read(old)?, read(new)?);
         let old = by_name(old, old_object.as_ref().map_or(&[][..], |object| object.data()))?;
         let new = by_name(new, new_object.as_ref().map_or(&[][..], |object| object.data()))?;
-        let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
         let mut changed = Vec::new();
-        loop {
-            let order = match (old.peek(), new.peek()) {
-                (None, None) => return Ok(changed),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(old), Some(new)) => old.name.cmp(new.name),
-            };
-            let before = if order.is_le() { old.next() } else { None };
-            let after = if order.is_ge() { new.next() } else { None };
+        for (before, after) in join(old, new, |old, new| old.name.cmp(new.name)) {
             let side = |entry: Option<RawEntry<'_>>| entry.map(|entry| (entry.mode, entry.id));
             if side(before) != side(after)
                 && let Some(entry) = before.or(after)
@@ -122,6 +112,7 @@ impl Diff<'_> {
                 changed.push((entry.name.to_vec(), side(before), side(after)));
             }
         }
+        Ok(changed)
     }
 }
 

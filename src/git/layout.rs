@@ -19,18 +19,7 @@ use super::jobs;
 use super::merged::{Directory, Leaf, Node, Owner, Placement, delta, expand, merge};
 use super::repository::{Objects, Repository, lock};
 use super::tree::FileMode;
-
-/// Where an owner that is not 0:0 is kept when files cannot be given away.
-pub const OWNER_XATTR: &str = "user.stager.owner";
-
-/// How owners are applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ownership {
-    /// By `chown`.
-    Real,
-    /// In [`OWNER_XATTR`], as `uid:gid`. Linux keeps no such attribute on symbolic links: those stay without.
-    Recorded,
-}
+use crate::layer::{OWNER_XATTR, Ownership, owner_record};
 
 /// The metadata of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,8 +289,7 @@ impl Writer<'_> {
                 fs::fchown(file, uid, gid)
             }
             Ownership::Recorded => {
-                let value = format!("{}:{}", owner.0, owner.1);
-                fs::fsetxattr(file, OWNER_XATTR, value.as_bytes(), XattrFlags::empty())
+                fs::fsetxattr(file, OWNER_XATTR, owner_record(owner.0, owner.1).as_bytes(), XattrFlags::empty())
             }
         };
         result.map_err(|error| self.failed("set the owner of", path, error))

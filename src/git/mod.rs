@@ -20,6 +20,7 @@ mod error;
 pub(crate) mod fixture;
 mod index;
 mod jobs;
+mod join;
 mod layout;
 mod merged;
 mod remote;
@@ -38,7 +39,7 @@ mod worktree_tests;
 
 pub use diff::{Change, ChangeKind};
 pub use error::GitError;
-pub use layout::{Base, DirectoryLookup, DirectoryMeta, Layout, LayoutOptions, OWNER_XATTR, Ownership, lay_out};
+pub use layout::{Base, DirectoryLookup, DirectoryMeta, Layout, LayoutOptions, lay_out};
 pub use merged::{Owner, Placement};
 pub use remote::{Fetched, IsCancelled, RemoteReference, Remotes};
 pub use repository::{Head, Repository};

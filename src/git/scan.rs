@@ -4,7 +4,6 @@
 //! times and inode are those that git noted is taken as unchanged, unless it is as young as the index (git's "racy"
 //! entries); any other file is hashed.
 
-use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -20,6 +19,7 @@ use super::diff::ChangeKind;
 use super::error::{GitError, shown};
 use super::index::{Index, IndexEntry, Time};
 use super::jobs;
+use super::join::join;
 use super::repository::{Repository, lock};
 use super::staged::{Committed, Staged};
 use super::tree::FileMode;
@@ -105,24 +105,15 @@ impl Visit<'_> {
     fn directory(&mut self, root: &OwnedFd) -> Result<(), GitError> {
         let Some((directory, names)) = self.read(root)? else { return Ok(()) };
         let children = self.children();
-        let mut names = names.into_iter().peekable();
-        let mut children = children.into_iter().peekable();
-        loop {
-            let order = match (names.peek(), children.peek()) {
-                (None, None) => return Ok(()),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some((name, _)), Some((child, _))) => name.as_slice().cmp(child),
-            };
-            let on_disk = if order.is_le() { names.next() } else { None };
-            let tracked = if order.is_ge() { children.next() } else { None };
-            match (on_disk, tracked) {
+        for pair in join(names, children, |(name, _), (child, _)| name.as_slice().cmp(child)) {
+            match pair {
                 (Some((name, kind)), Some((_, child))) => self.both(&directory, &name, kind, child)?,
                 (Some((name, kind)), None) => self.untracked(&name, is_directory(&directory, &name, kind)),
                 (None, Some((_, child))) => self.gone(&child),
                 (None, None) => {}
             }
         }
+        Ok(())
     }
 
     /// The directory and its sorted names; `None` if it is gone since its parent was read.

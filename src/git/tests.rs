@@ -8,6 +8,7 @@ use stages::{Checksum, ObjectId};
 
 use super::fixture::{Fixture, git_in};
 use super::*;
+use crate::layer::{OWNER_XATTR, Ownership};
 
 fn filter(include: &[&str], exclude: &[&str]) -> PathFilter {
     let owned = |patterns: &[&str]| patterns.iter().map(|&pattern| pattern.to_owned()).collect::<Vec<_>>();

@@ -10,7 +10,8 @@ use stages::filter::PathFilter;
 
 use super::error::{Error, RefusalKind};
 use super::gate::{Gate, Mode, ReadKind};
-use crate::git::{self, FileMode, LayoutOptions, Ownership, Placement, is_lfs_pointer};
+use crate::git::{self, FileMode, LayoutOptions, Placement, is_lfs_pointer};
+use crate::layer::Ownership;
 
 /// Enters the checksum of every base file on disk first.
 const FORMAT: &[u8] = b"stager.base-file.1";

@@ -20,4 +20,4 @@ pub mod spec;
 mod verify;
 pub mod write;
 
-pub use verify::{VerifyingReader, digest_of};
+pub use verify::VerifyingReader;

@@ -1,35 +1,10 @@
-//! SHA-256 over streams: a blob is what its digest says, or reading it fails.
+//! Streams of promised content: a blob is what its digest says, or reading it fails.
 
 use std::io::{self, Read};
 
-use ring::digest::{Context, SHA256, digest};
 use stages::ids::BlobId;
 
-/// The digest of bytes in memory.
-pub fn digest_of(bytes: &[u8]) -> BlobId {
-    blob_id(digest(&SHA256, bytes))
-}
-
-fn blob_id(digest: ring::digest::Digest) -> BlobId {
-    BlobId::from_bytes(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
-}
-
-/// Hashes what passes.
-pub(crate) struct Hasher(Context);
-
-impl Hasher {
-    pub(crate) fn new() -> Self {
-        Self(Context::new(&SHA256))
-    }
-
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    pub(crate) fn finish(self) -> BlobId {
-        blob_id(self.0.finish())
-    }
-}
+use crate::sha256::Sha256;
 
 /// Passes bytes on and checks them: the error comes at the end of the stream at the latest, in place of the end. Who
 /// stops reading earlier has verified nothing.
@@ -38,7 +13,7 @@ pub struct VerifyingReader<R> {
     expected: BlobId,
     /// Bytes still to come; `None` when the size isn't known beforehand.
     remaining: Option<u64>,
-    hasher: Option<Hasher>,
+    hasher: Option<Sha256>,
     /// What was wrong, so that reading on fails again.
     failure: Option<String>,
 }
@@ -46,7 +21,7 @@ pub struct VerifyingReader<R> {
 impl<R: Read> VerifyingReader<R> {
     /// Expects exactly `size` bytes (when known) with this digest.
     pub fn new(inner: R, expected: BlobId, size: Option<u64>) -> Self {
-        Self { inner, expected, remaining: size, hasher: Some(Hasher::new()), failure: None }
+        Self { inner, expected, remaining: size, hasher: Some(Sha256::new()), failure: None }
     }
 
     /// Checks the size alone: for bytes whose digest somebody else answers for.
@@ -58,7 +33,7 @@ impl<R: Read> VerifyingReader<R> {
         if self.remaining.is_some_and(|remaining| remaining > 0) {
             return self.fail(format!("{} ends before its declared size", self.expected));
         }
-        match self.hasher.take().map(Hasher::finish) {
+        match self.hasher.take().map(Sha256::finish) {
             Some(found) if found != self.expected => {
                 self.fail(format!("content of {} is {found}: it is corrupt", self.expected))
             }
@@ -106,7 +81,7 @@ mod tests {
     use super::*;
 
     fn read(content: &[u8], expected: &[u8], size: Option<u64>) -> io::Result<Vec<u8>> {
-        let mut reader = VerifyingReader::new(content, digest_of(expected), size);
+        let mut reader = VerifyingReader::new(content, Sha256::of(expected), size);
         let mut bytes = Vec::new();
         let result = reader.read_to_end(&mut bytes);
         if result.is_err() {

@@ -18,7 +18,7 @@ use stages::BlobId;
 use super::compress::{Compression, GZIP_BLOCK, GzipBlocks, zstd_encoder};
 use super::error::Error;
 use super::pool::{Pending, Pool};
-use super::sha256::Sha256;
+use crate::sha256::Sha256;
 
 /// What a blob is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,15 +9,29 @@ use super::error::{Error, Result};
 
 const BUFFER: usize = 256 << 10;
 const MAGIC: u64 = 6;
-const GZIP: &[u8] = b"\x1f\x8b";
-const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
-const FOREIGN: [(&[u8], &str); 4] =
-    [(b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x04\x22\x4d\x18", "lz4"), (b"LZIP", "lzip")];
+const GZIP_START: u8 = 0x1f;
+
+impl Compression {
+    /// Tells by the first bytes of a blob (six are enough). The error names a method that OCI does not know.
+    pub fn detect(start: &[u8]) -> std::result::Result<Self, &'static str> {
+        match start {
+            [GZIP_START, 0x8b, ..] => Ok(Self::Gzip),
+            // A frame, or one that is to be skipped.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Err("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Err("xz"),
+            [0x04, 0x22, 0x4d, 0x18, ..] => Err("lz4"),
+            [b'L', b'Z', b'I', b'P', ..] => Err("lzip"),
+            _ => Ok(Self::None),
+        }
+    }
+}
 
 /// A reader of the archive in a blob.
 ///
 /// Reading fails with `UnexpectedEof` when the blob is cut short, and with `FileTooLarge` when the archive is longer
-/// than the limit. gzip may have several members, and zeros after the last one.
+/// than the limit. gzip may have several members, and zeros after the last one; zstd may have several frames. The end of
+/// the archive is the end of the blob too, so that a blob that verifies itself has been asked for its verdict.
 pub struct Decompressor<R: Read> {
     inner: Inner<Input<R>>,
     left: u64,
@@ -40,17 +54,14 @@ impl<R: Read> Decompressor<R> {
         if let Err(error) = blob.by_ref().take(MAGIC).read_to_end(&mut magic) {
             return Err(failed(error));
         }
-        if let Some((_, method)) = FOREIGN.iter().find(|(foreign, _)| magic.starts_with(foreign)) {
-            return Err(Error::Compression { method });
-        }
-        let (gzip, zstd) = (magic.starts_with(GZIP), magic.starts_with(ZSTD));
+        let compression = Compression::detect(&magic).map_err(|method| Error::Compression { method })?;
         let input = Cursor::new(magic).chain(blob);
-        let inner = if gzip {
-            Inner::Gzip(Box::new(GzipMembers { decoder: Some(GzDecoder::new(input)) }))
-        } else if zstd {
-            Inner::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(input).map_err(failed)?))
-        } else {
-            Inner::Plain(input)
+        let inner = match compression {
+            Compression::None => Inner::Plain(input),
+            Compression::Gzip => Inner::Gzip(Box::new(GzipMembers { decoder: Some(GzDecoder::new(input)) })),
+            Compression::Zstd => {
+                Inner::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(input).map_err(failed)?))
+            }
         };
         Ok(Self { inner, left: limit })
     }
@@ -106,7 +117,7 @@ fn next_member<B: BufRead>(finished: GzDecoder<B>) -> io::Result<Option<GzDecode
         let bytes = input.fill_buf()?;
         let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
         match bytes.get(zeros) {
-            Some(&first) if first == GZIP[0] => {
+            Some(&first) if first == GZIP_START => {
                 input.consume(zeros);
                 return Ok(Some(GzDecoder::new(input)));
             }
@@ -152,6 +163,7 @@ mod tests {
         assert_eq!(read(&zstd, 10_000).unwrap(), (Compression::Zstd, content.clone()));
         assert_eq!(read(&[zstd.clone(), zstd].concat(), 20_000).unwrap().1.len(), 20_000);
         assert_eq!(read(b"", 0).unwrap(), (Compression::None, Vec::new()));
+        assert_eq!(Compression::detect(b"\xfd7zXZ\0"), Err("xz"));
         assert!(matches!(Decompressor::new(&b"BZh91AY"[..], 1), Err(Error::Compression { method: "bzip2" })));
     }
 
@@ -163,6 +175,34 @@ mod tests {
         assert_eq!(blob(&[&one, &[0; 600], &two, &[0; 600]]).unwrap().1, b"onetwo");
         assert_eq!(blob(&[&one, &gzip(b""), &two]).unwrap().1, b"onetwo");
         assert_eq!(blob(&[&one, b"garbage"]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn zstd_frames_are_read_or_skipped_and_garbage_is_not() {
+        let frame = |content: &[u8]| zstd::encode_all(content, 1).unwrap();
+        let skipped = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9].to_vec();
+        assert_eq!(read(&[skipped, frame(b"ab"), frame(b"c")].concat(), 100).unwrap().1, b"abc");
+        assert!(read(&[frame(b"ab"), b"garbage".to_vec()].concat(), 100).is_err());
+    }
+
+    /// Fails in place of its end, as a blob of another digest does.
+    struct Corrupt<'a>(&'a [u8]);
+
+    impl Read for Corrupt<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(io::Error::new(io::ErrorKind::InvalidData, "corrupt")),
+                count => Ok(count),
+            }
+        }
+    }
+
+    #[test]
+    fn the_blob_is_read_to_its_end() {
+        for blob in [gzip(b"content"), zstd::encode_all(&b"content"[..], 1).unwrap(), b"content".to_vec()] {
+            let mut decompressor = Decompressor::new(Corrupt(&blob), 100).unwrap();
+            assert_eq!(decompressor.read_to_end(&mut Vec::new()).unwrap_err().to_string(), "corrupt");
+        }
     }
 
     #[test]

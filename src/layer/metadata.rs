@@ -89,13 +89,13 @@ pub(super) fn is_layer_xattr(name: &[u8]) -> bool {
         || [&b"user."[..], b"trusted."].iter().any(|prefix| name.starts_with(prefix) && name.len() > prefix.len())
 }
 
-/// Writes an owner record.
-pub(super) fn owner_record(uid: u32, gid: u32) -> String {
+/// The value of [`OWNER_XATTR`] for an owner.
+pub fn owner_record(uid: u32, gid: u32) -> String {
     format!("{uid}:{gid}")
 }
 
-/// Reads an owner record.
-pub(super) fn parse_owner_record(record: &[u8]) -> Option<(u32, u32)> {
+/// Reads the value of [`OWNER_XATTR`]: two decimal ids, and nothing else.
+pub fn parse_owner_record(record: &[u8]) -> Option<(u32, u32)> {
     let (uid, gid) = std::str::from_utf8(record).ok()?.split_once(':')?;
     let id = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
     Some((id(uid)?, id(gid)?))
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn owner_records_round_trip_and_nothing_else_parses() {
         assert_eq!(parse_owner_record(owner_record(1000, 4_294_967_294).as_bytes()), Some((1000, 4_294_967_294)));
-        for bad in ["", "1", "1:", ":1", "+1:1", "1:2:3", "1: 2", "4294967296:0"] {
+        for bad in ["", "1", "1:", ":1", "a:b", "+1:1", "1:2:3", "1: 2", "4294967296:0"] {
             assert_eq!(parse_owner_record(bad.as_bytes()), None, "{bad}");
         }
     }

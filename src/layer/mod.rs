@@ -33,7 +33,6 @@ mod pack;
 mod path;
 mod pool;
 mod rootfs;
-mod sha256;
 mod tar;
 #[cfg(test)]
 mod testing;
@@ -49,11 +48,12 @@ pub use decompress::Decompressor;
 pub use error::{Error, Result};
 pub use import::{ImportOptions, ImportSpec, ImportStats, Importer, import_tree};
 pub use merged::{Descend, Entry, MergedTree};
-pub use metadata::{Clamp, Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, Xattrs};
+pub use metadata::{
+    Clamp, Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, Xattrs, owner_record, parse_owner_record,
+};
 pub use node::{Device, DeviceKind, FileKind};
 pub use pack::{LayerStats, PackOptions, pack, pack_without};
 pub use rootfs::pack_merged;
-pub use sha256::{HashingReader, HashingWriter, Sha256};
 pub use tar::reader::Limits;
 pub use tar::writer::{FORMAT_VERSION, TarWriter};
 pub use unpack::{UnpackOptions, UnpackStats, unpack};

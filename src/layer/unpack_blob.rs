@@ -15,8 +15,8 @@ use std::thread::scope;
 use super::blob::BlobSummary;
 use super::decompress::Decompressor;
 use super::error::{Error, Result};
-use super::sha256::{HashingReader, Sha256};
 use super::unpack::{UnpackOptions, UnpackStats, unpack};
+use crate::sha256::{HashingReader, Sha256};
 
 const BLOCK: usize = 1 << 20;
 const QUEUE: usize = 4;

@@ -11,16 +11,17 @@ use ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LINK};
 
 use super::Error;
 use super::auth::Scopes;
-use super::digest::sha256;
 use super::download::BlobReader;
 use super::error::{Task, printable};
 use super::exchange::{Answered, Call, Core, Target};
-use super::manifest::{self, Descriptor, ImageManifest, MAX_MANIFEST, Manifest, RawManifest, recognise};
+use super::manifest::{self, MAX_MANIFEST, RawManifest, recognise};
 use super::platform::select_platform;
 use super::reference::{Reference, Repository};
 use super::settings::Settings;
 use super::upload::{self, Content, Mount, OpenBlob, Pushed, Upload, blob_task};
 use super::wire::Traffic;
+use crate::image::spec::{Descriptor, Document, Manifest};
+use crate::sha256::Sha256;
 
 /// The largest page of a tag list that is read, in bytes.
 const MAX_TAG_PAGE: usize = 64 << 20;
@@ -80,13 +81,13 @@ impl Client {
 
     /// The image for a platform: an index is followed to the manifest that fits. An image that is not in an index is
     /// taken as it is; its configuration says what platform it is for.
-    pub fn image(&self, reference: &Reference, platform: &Platform) -> Result<(RawManifest, ImageManifest), Error> {
+    pub fn image(&self, reference: &Reference, platform: &Platform) -> Result<(RawManifest, Manifest), Error> {
         let task = Task::new("pull manifest", reference);
         let mut raw = self.fetch_manifest(&task, reference)?;
         for _ in 0..=MAX_NESTING {
             let index = match raw.parse()? {
-                Manifest::Image(image) => return Ok((raw, *image)),
-                Manifest::Index(index) => index,
+                Document::Manifest(manifest) => return Ok((raw, *manifest)),
+                Document::Index(index) => index,
             };
             let chosen = select_platform(&index, platform)?;
             let next = self.manifest(&reference.repository().with_digest(chosen.digest))?;
@@ -161,9 +162,9 @@ impl Client {
             return Err(Error::protocol(&task, format!("it has {} bytes, more than registries take", bytes.len())));
         }
         if let Some(expected) = reference.digest()
-            && sha256(bytes) != expected
+            && Sha256::of(bytes) != expected
         {
-            return Err(Error::DigestMismatch { task, expected, actual: sha256(bytes).to_string() });
+            return Err(Error::DigestMismatch { task, expected, actual: Sha256::of(bytes).to_string() });
         }
         let selector = reference.tag().map_or_else(|| reference.selector(), str::to_owned);
         upload::put_manifest(&self.core, &task, reference.repository(), &selector, bytes, media_type)
@@ -227,7 +228,7 @@ impl Client {
             }
         };
         let bytes = bytes.ok_or_else(|| Error::protocol(task, "the manifest is larger than 4 MiB"))?;
-        let digest = sha256(&bytes);
+        let digest = Sha256::of(&bytes);
         let claimed = answered.header("docker-content-digest").and_then(|text| text.parse::<BlobId>().ok());
         if let Some(expected) = reference.digest().or(claimed)
             && expected != digest
@@ -261,8 +262,7 @@ fn described(task: &Task, answered: &Answered, reference: &Reference) -> Result<
     if size > MAX_MANIFEST as u64 {
         return Err(Error::protocol(task, format!("the manifest has {} bytes", printable(&size.to_string(), 20))));
     }
-    let annotations = std::collections::BTreeMap::new();
-    Ok(Some(Descriptor { media_type, digest, size, annotations, platform: None, artifact_type: None }))
+    Ok(Some(Descriptor::new(&media_type, digest, size)))
 }
 
 /// The target of `Link: <…>; rel="next"`.

@@ -11,12 +11,12 @@ use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 
 use super::Error;
 use super::auth::Scopes;
-use super::digest::Hasher;
 use super::error::Task;
 use super::exchange::{Answered, Call, Core, Target};
 use super::reference::Repository;
 use super::retry::{Backoff, Spent, check_cancel};
 use super::wire::classify;
+use crate::sha256::Sha256;
 
 /// A blob's bytes. The last of them are given out only when the whole has the right size and digest, so a reader that
 /// got every byte has verified content. A cut or silent connection is resumed with a range request.
@@ -29,7 +29,7 @@ pub struct BlobReader {
     digest: BlobId,
     size: u64,
     offset: u64,
-    hasher: Option<Hasher>,
+    hasher: Option<Sha256>,
     body: Option<Body>,
     spent: Spent,
     resumes: u32,
@@ -79,7 +79,7 @@ impl BlobReader {
             digest,
             size,
             offset: 0,
-            hasher: Some(Hasher::new()),
+            hasher: Some(Sha256::new()),
             body: None,
             spent: Spent::default(),
             resumes: 0,
@@ -242,7 +242,7 @@ impl BlobReader {
                 return Err(self.wrong_size(self.size + 1));
             }
         }
-        let actual = self.hasher.take().map(Hasher::finish);
+        let actual = self.hasher.take().map(Sha256::finish);
         match actual {
             Some(actual) if actual == self.digest => {
                 self.done = true;

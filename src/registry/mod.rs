@@ -1,4 +1,4 @@
-//! OCI distribution client; knows no stages.
+//! OCI distribution client; knows no stages. The documents it carries are those of [`crate::image::spec`].
 //!
 //! A [`Client`] reads and writes blobs and manifests of any registry that speaks the OCI distribution API, docker's
 //! included. It is synchronous and shared between threads. What it promises:
@@ -19,7 +19,6 @@
 mod address;
 mod auth;
 mod client;
-mod digest;
 mod download;
 mod error;
 mod exchange;
@@ -40,10 +39,7 @@ mod tests;
 pub use client::Client;
 pub use download::BlobReader;
 pub use error::{Answer, Error, Task};
-pub use manifest::{
-    DescribedPlatform, Descriptor, ImageManifest, Index, MAX_MANIFEST, Manifest, RawManifest, media_type,
-};
-pub use platform::select_platform;
+pub use manifest::RawManifest;
 pub use reference::{DOCKER_HUB, Reference, Repository};
 pub use settings::{Proxy, RetryPolicy, Settings, Timeouts, Wait, WaitHook};
 pub use upload::{Mount, OpenBlob, Pushed, Upload};

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use stages::ids::BlobId;
 
-use super::digest::sha256;
+use super::manifest::MAX_MANIFEST;
 use super::testing::{Cutter, Registry, Reply, Scripted, quick_settings, with_config};
 use super::*;
+use crate::image::spec::media_type;
+use crate::sha256::Sha256;
 
 /// Settings for a real server on a busy machine.
 fn patient_settings() -> Settings {
@@ -39,7 +41,7 @@ fn opener(bytes: &[u8]) -> impl Fn(u64) -> io::Result<Box<dyn Read>> {
 }
 
 fn push(client: &Client, repository: &Repository, bytes: &[u8]) -> Result<BlobId, Error> {
-    let digest = sha256(bytes);
+    let digest = Sha256::of(bytes);
     client.push_blob(repository, digest, bytes.len() as u64, &opener(bytes)).map(|_| digest)
 }
 
@@ -57,7 +59,7 @@ fn repository(host: &str, path: &str) -> Repository {
 /// An image of one layer; its manifest.
 fn push_image(client: &Client, reference: &Reference, layer: &[u8]) -> BlobId {
     let repository = reference.repository();
-    let diff_id = sha256(layer);
+    let diff_id = Sha256::of(layer);
     let config = format!(
         r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#
     );
@@ -65,11 +67,11 @@ fn push_image(client: &Client, reference: &Reference, layer: &[u8]) -> BlobId {
         (push(client, repository, config.as_bytes()).unwrap(), push(client, repository, layer).unwrap());
     let manifest = serde_json::json!({
         "schemaVersion": 2,
-        "mediaType": media_type::OCI_MANIFEST,
+        "mediaType": media_type::MANIFEST,
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config_digest, "size": config.len()},
         "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer_digest, "size": layer.len()}],
     });
-    client.put_manifest(reference, manifest.to_string().as_bytes(), media_type::OCI_MANIFEST).unwrap()
+    client.put_manifest(reference, manifest.to_string().as_bytes(), media_type::MANIFEST).unwrap()
 }
 
 #[test]
@@ -82,13 +84,13 @@ fn images_go_to_a_real_registry_and_back() {
     let digest = push_image(&client, &reference, &layer);
 
     let descriptor = client.resolve(&reference).unwrap();
-    assert_eq!((descriptor.digest, descriptor.media_type.as_str()), (digest, media_type::OCI_MANIFEST));
+    assert_eq!((descriptor.digest, descriptor.media_type.as_str()), (digest, media_type::MANIFEST));
     assert_eq!(client.resolve(&app.with_digest(digest)).unwrap(), descriptor);
     let (raw, image) = client.image(&reference, &"linux/amd64".parse().unwrap()).unwrap();
     assert_eq!((raw.digest, raw.descriptor()), (digest, descriptor.clone()));
     assert_eq!(pull(&client, app, image.layers[0].digest, layer.len()).unwrap(), layer);
     let config = client.blob_bytes(app, &image.config, 1 << 20).unwrap();
-    assert_eq!(sha256(&config), image.config.digest);
+    assert_eq!(Sha256::of(&config), image.config.digest);
     assert!(client.blob_bytes(app, &image.config, 3).is_err());
 
     let before = client.traffic();
@@ -104,17 +106,17 @@ fn images_go_to_a_real_registry_and_back() {
     assert!(matches!(client.mount_blob(&other, image.layers[0].digest, app).unwrap(), Mount::Mounted));
     assert!(client.has_blob(&other, image.layers[0].digest).unwrap());
     let absent = noise(2, 5000);
-    let Mount::Started(upload) = client.mount_blob(&other, sha256(&absent), app).unwrap() else {
+    let Mount::Started(upload) = client.mount_blob(&other, Sha256::of(&absent), app).unwrap() else {
         panic!("nothing to mount")
     };
-    client.upload_blob(upload, sha256(&absent), 5000, &opener(&absent)).unwrap();
-    assert_eq!(pull(&client, &other, sha256(&absent), 5000).unwrap(), absent);
+    client.upload_blob(upload, Sha256::of(&absent), 5000, &opener(&absent)).unwrap();
+    assert_eq!(pull(&client, &other, Sha256::of(&absent), 5000).unwrap(), absent);
     assert_eq!(push(&client, &other, b"").map(|digest| pull(&client, &other, digest, 0).unwrap()).unwrap(), b"");
 
-    let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [
-        {"mediaType": media_type::OCI_MANIFEST, "digest": digest, "size": descriptor.size, "platform": {"os": "linux", "architecture": "arm64"}}]});
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [
+        {"mediaType": media_type::MANIFEST, "digest": digest, "size": descriptor.size, "platform": {"os": "linux", "architecture": "arm64"}}]});
     let list = app.with_tag("multi").unwrap();
-    client.put_manifest(&list, index.to_string().as_bytes(), media_type::OCI_INDEX).unwrap();
+    client.put_manifest(&list, index.to_string().as_bytes(), media_type::INDEX).unwrap();
     assert_eq!(client.image(&list, &"linux/arm64".parse().unwrap()).unwrap().0.digest, digest);
     let error = client.image(&list, &"linux/amd64".parse().unwrap()).unwrap_err().to_string();
     assert!(error.contains("there is linux/arm64"), "{error}");
@@ -128,7 +130,7 @@ fn images_go_to_a_real_registry_and_back() {
     assert!(matches!(client.delete_manifest(app, digest), Err(Error::NotFound { .. })));
     let error = client.manifest(&reference).unwrap_err().to_string();
     assert!(error.starts_with("cannot pull manifest 127.0.0.1:") && error.contains("MANIFEST_UNKNOWN"), "{error}");
-    assert!(matches!(pull(&client, app, sha256(b"never"), 5), Err(Error::NotFound { .. })));
+    assert!(matches!(pull(&client, app, Sha256::of(b"never"), 5), Err(Error::NotFound { .. })));
 }
 
 fn inspect_with_skopeo(reference: &Reference, digest: BlobId) {
@@ -293,7 +295,7 @@ fn tokens_are_fetched_once_and_stay_with_the_registry() {
     let config = format!(r#"{{"auths":{{"{host}":{{"auth":"YWxpY2U6d29uZGVy"}},"127.0.0.1":{{"auth":"eDp5"}}}}}}"#);
     let client = Client::new(with_config(directory.path(), &config));
     for _ in 0..2 {
-        assert_eq!(pull(&client, &repository(&host, "a"), sha256(&blob), blob.len()).unwrap(), blob);
+        assert_eq!(pull(&client, &repository(&host, "a"), Sha256::of(&blob), blob.len()).unwrap(), blob);
     }
     assert_eq!(servers.tokens.lines(), ["GET /token?service=some%20registry&scope=repository:a:pull"]);
     assert_eq!(servers.registry.lines().len(), 3, "one refusal, two answers");
@@ -313,7 +315,7 @@ fn identity_tokens_are_exchanged() {
     let directory = tempfile::tempdir().unwrap();
     let config = format!(r#"{{"auths":{{"{host}":{{"auth":"","identitytoken":"refresh+me"}}}}}}"#);
     let client = Client::new(with_config(directory.path(), &config));
-    assert_eq!(pull(&client, &repository(&host, "a"), sha256(&blob), blob.len()).unwrap(), blob);
+    assert_eq!(pull(&client, &repository(&host, "a"), Sha256::of(&blob), blob.len()).unwrap(), blob);
     let got = servers.tokens.got();
     assert_eq!(got[0].method, "POST");
     let form = String::from_utf8(got[0].body.clone()).unwrap();
@@ -326,14 +328,14 @@ fn refused_credentials_are_told_without_being_shown() {
     let servers = guarded(Vec::new());
     let host = servers.registry.host();
     let app = repository(&host, "a");
-    let error = Client::new(quick_settings()).has_blob(&app, sha256(b"")).unwrap_err();
+    let error = Client::new(quick_settings()).has_blob(&app, Sha256::of(b"")).unwrap_err();
     assert!(matches!(error, Error::Unauthorized { .. }));
     assert!(error.to_string().contains(&format!("no credentials for {host}")), "{error}");
     let directory = tempfile::tempdir().unwrap();
     // alice:wrong
     let config = format!(r#"{{"auths":{{"{host}":{{"auth":"YWxpY2U6d3Jvbmc="}}}}}}"#);
     let error =
-        Client::new(with_config(directory.path(), &config)).has_blob(&app, sha256(b"")).unwrap_err().to_string();
+        Client::new(with_config(directory.path(), &config)).has_blob(&app, Sha256::of(b"")).unwrap_err().to_string();
     assert!(error.contains("refused") && error.contains("***") && !error.contains("YWxp"), "{error}");
 }
 
@@ -381,7 +383,7 @@ fn insufficient_scope_is_a_denial_when_there_are_credentials() {
         Reply::new(401).header("www-authenticate", challenge).body(body)
     });
     let app = repository(&registry.host(), "a").with_tag("x").unwrap();
-    let put = |settings| Client::new(settings).put_manifest(&app, b"{}", media_type::OCI_MANIFEST).unwrap_err();
+    let put = |settings| Client::new(settings).put_manifest(&app, b"{}", media_type::MANIFEST).unwrap_err();
     let error = put(quick_settings());
     assert!(matches!(&error, Error::Unauthorized { .. }) && error.to_string().contains("no credentials"), "{error}");
     let directory = tempfile::tempdir().unwrap();
@@ -397,7 +399,8 @@ fn a_token_server_that_is_gone_says_nothing_about_the_object() {
     let realm = format!("http://{}/token", tokens.host());
     let registry =
         Scripted::start(move |_| Reply::new(401).header("www-authenticate", format!(r#"Bearer realm="{realm}""#)));
-    let error = Client::new(quick_settings()).has_blob(&repository(&registry.host(), "a"), sha256(b"x")).unwrap_err();
+    let error =
+        Client::new(quick_settings()).has_blob(&repository(&registry.host(), "a"), Sha256::of(b"x")).unwrap_err();
     assert!(matches!(&error, Error::Unauthorized { .. }), "{error:?}");
 }
 
@@ -414,7 +417,7 @@ fn basic_authentication_works_and_stays_home() {
     let directory = tempfile::tempdir().unwrap();
     let config = format!(r#"{{"auths":{{"{}":{{"auth":"YWxpY2U6d29uZGVy"}}}}}}"#, registry.host());
     let client = Client::new(with_config(directory.path(), &config));
-    assert_eq!(pull(&client, &repository(&registry.host(), "a"), sha256(&blob), 10).unwrap(), blob);
+    assert_eq!(pull(&client, &repository(&registry.host(), "a"), Sha256::of(&blob), 10).unwrap(), blob);
     assert!(storage.got().iter().all(|got| got.header("authorization").is_none()));
 }
 
@@ -426,8 +429,8 @@ fn busy_registries_are_given_time() {
         1 => Reply::new(503).body("<html><body>upstream</body></html>"),
         2 => Reply::hang_up(),
         _ => Reply::new(200)
-            .header("docker-content-digest", sha256(b"x"))
-            .header("content-type", media_type::OCI_MANIFEST)
+            .header("docker-content-digest", Sha256::of(b"x"))
+            .header("content-type", media_type::MANIFEST)
             .header("content-length", 7),
     });
     let waits = std::sync::Arc::new(Mutex::new(Vec::new()));
@@ -493,7 +496,7 @@ fn a_cut_download_goes_on_where_it_was() {
     };
     let registry = flaky(blob.clone(), fail, true);
     let client = Client::new(quick_settings());
-    let mut reader = client.blob(&repository(&registry.host(), "a"), sha256(&blob), whole as u64).unwrap();
+    let mut reader = client.blob(&repository(&registry.host(), "a"), Sha256::of(&blob), whole as u64).unwrap();
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).unwrap();
     assert_eq!(bytes, blob);
@@ -511,7 +514,7 @@ fn a_server_without_ranges_is_read_again() {
         move |number: usize, rest: &[u8], _: usize| (number == 0).then(|| partial(0, rest, whole, 100_000).cut(whole));
     let registry = flaky(blob.clone(), fail, false);
     let client = Client::new(quick_settings());
-    assert_eq!(pull(&client, &repository(&registry.host(), "a"), sha256(&blob), whole).unwrap(), blob);
+    assert_eq!(pull(&client, &repository(&registry.host(), "a"), Sha256::of(&blob), whole).unwrap(), blob);
     assert_eq!(registry.lines().len(), 2);
 }
 
@@ -524,7 +527,7 @@ fn wrong_content_never_ends_well() {
     let check = |reply: Reply| {
         let registry = Scripted::start(move |_| reply.clone());
         let mut bytes = Vec::new();
-        let result = client.blob(&repository(&registry.host(), "a"), sha256(&blob), 1000).and_then(|mut reader| {
+        let result = client.blob(&repository(&registry.host(), "a"), Sha256::of(&blob), 1000).and_then(|mut reader| {
             let result = reader.read_to_end(&mut bytes).map_err(|error| Error::from_io(error).unwrap());
             assert!(reader.read(&mut [0; 8]).is_err(), "a failed blob does not end");
             result
@@ -561,27 +564,27 @@ fn wrong_manifests_are_refused() {
             digest.map_or_else(|| repository.with_tag("t").unwrap(), |digest| repository.with_digest(digest));
         client.manifest(&reference)
     };
-    assert_eq!(ask(Reply::new(200).body(image), Some(sha256(image))).unwrap().media_type, media_type::OCI_MANIFEST);
-    assert!(matches!(ask(Reply::new(200).body(image), Some(sha256(b""))), Err(Error::DigestMismatch { .. })));
-    let lying = Reply::new(200).header("docker-content-digest", sha256(b"")).body(image);
+    assert_eq!(ask(Reply::new(200).body(image), Some(Sha256::of(image))).unwrap().media_type, media_type::MANIFEST);
+    assert!(matches!(ask(Reply::new(200).body(image), Some(Sha256::of(b""))), Err(Error::DigestMismatch { .. })));
+    let lying = Reply::new(200).header("docker-content-digest", Sha256::of(b"")).body(image);
     assert!(matches!(ask(lying, None), Err(Error::DigestMismatch { .. })));
     let both = Reply::new(200).body(r#"{"layers":[],"manifests":[]}"#);
     assert!(matches!(ask(both, None), Err(Error::Protocol { .. })));
     let huge = Reply::new(200).body(vec![b' '; MAX_MANIFEST + 1]);
     assert!(ask(huge, None).unwrap_err().to_string().contains("4 MiB"));
     let login = Reply::new(200).header("content-type", "text/html").body("<html>please log in</html>");
-    assert!(ask(login, None).unwrap_err().to_string().contains("not valid JSON"));
+    assert!(ask(login, None).unwrap_err().to_string().contains("invalid manifest"));
 }
 
 #[test]
 fn resolve_falls_back_to_get() {
     let image = br#"{"schemaVersion":2,"config":{},"layers":[]}"#;
-    for head in [Reply::new(405), Reply::new(200).header("content-type", media_type::OCI_MANIFEST)] {
+    for head in [Reply::new(405), Reply::new(200).header("content-type", media_type::MANIFEST)] {
         let registry =
             Scripted::start(move |got| if got.method == "HEAD" { head.clone() } else { Reply::new(200).body(image) });
         let reference: Reference = format!("{}/a:b", registry.host()).parse().unwrap();
         let descriptor = Client::new(quick_settings()).resolve(&reference).unwrap();
-        assert_eq!((descriptor.digest, descriptor.size), (sha256(image), image.len() as u64));
+        assert_eq!((descriptor.digest, descriptor.size), (Sha256::of(image), image.len() as u64));
     }
 }
 
@@ -692,7 +695,7 @@ fn a_failure_after_success_is_a_success() {
     let manifest = br#"{"schemaVersion":2,"config":{},"layers":[]}"#;
     let registry = Scripted::start(move |got| match got.method.as_str() {
         "HEAD" if stored.load(Ordering::SeqCst) > 0 => {
-            Reply::new(200).header("docker-content-digest", sha256(manifest))
+            Reply::new(200).header("docker-content-digest", Sha256::of(manifest))
         }
         "HEAD" => Reply::new(404),
         "POST" => Reply::new(202).header("location", "/v2/a/blobs/uploads/1"),
@@ -704,7 +707,7 @@ fn a_failure_after_success_is_a_success() {
     let client = Client::new(quick_settings());
     let app = repository(&registry.host(), "a");
     push(&client, &app, b"x").unwrap();
-    client.put_manifest(&app.with_tag("t").unwrap(), manifest, media_type::OCI_MANIFEST).unwrap();
+    client.put_manifest(&app.with_tag("t").unwrap(), manifest, media_type::MANIFEST).unwrap();
     assert_eq!(registry.lines().iter().filter(|line| line.starts_with("PUT")).count(), 2);
 }
 
@@ -722,7 +725,7 @@ fn redirects_are_followed_only_where_they_may_lead() {
         Reply::new(307).header("location", to)
     });
     let client = Client::new(quick_settings());
-    let ask = |path: &str| client.has_blob(&repository(&registry.host(), path), sha256(b"x"));
+    let ask = |path: &str| client.has_blob(&repository(&registry.host(), path), Sha256::of(b"x"));
     assert!(ask("ok").unwrap());
     for path in ["loop", "user", "file"] {
         let error = ask(path).unwrap_err();
@@ -776,9 +779,9 @@ fn a_source_that_fails_is_named_and_not_retried() {
     });
     let client = Client::new(quick_settings());
     let app = repository(&registry.host(), "a");
-    let short = client.push_blob(&app, sha256(b"x"), 10, &opener(b"abc")).unwrap_err();
+    let short = client.push_blob(&app, Sha256::of(b"x"), 10, &opener(b"abc")).unwrap_err();
     assert!(matches!(short, Error::Source { .. }), "{short:?}");
-    let missing = client.push_blob(&app, sha256(b"x"), 10, &|_| Err(io::ErrorKind::NotFound.into())).unwrap_err();
+    let missing = client.push_blob(&app, Sha256::of(b"x"), 10, &|_| Err(io::ErrorKind::NotFound.into())).unwrap_err();
     assert!(matches!(missing, Error::Source { .. }), "{missing:?}");
 }
 
@@ -789,7 +792,7 @@ fn the_cancel_flag_ends_a_stalled_transfer() {
     settings.timeouts.idle = Duration::from_secs(60);
     let cancel = std::sync::Arc::clone(&settings.cancel);
     let client = Client::new(settings);
-    let mut reader = client.blob(&repository(&registry.host(), "a"), sha256(b"x"), 1000).unwrap();
+    let mut reader = client.blob(&repository(&registry.host(), "a"), Sha256::of(b"x"), 1000).unwrap();
     reader.read_exact(&mut [0; 100]).unwrap();
     let began = Instant::now();
     let (ready, start) = std::sync::mpsc::channel::<()>();
@@ -802,7 +805,10 @@ fn the_cancel_flag_ends_a_stalled_transfer() {
     canceller.join().unwrap();
     assert!(matches!(error, Error::Cancelled { .. }), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(30));
-    assert!(matches!(client.has_blob(&repository(&registry.host(), "a"), sha256(b"x")), Err(Error::Cancelled { .. })));
+    assert!(matches!(
+        client.has_blob(&repository(&registry.host(), "a"), Sha256::of(b"x")),
+        Err(Error::Cancelled { .. })
+    ));
 }
 
 #[test]

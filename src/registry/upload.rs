@@ -19,6 +19,7 @@ use super::exchange::{Answered, Call, Core, Target};
 use super::reference::Repository;
 use super::retry::Backoff;
 use super::wire::{Body, OpenStream};
+use crate::sha256::Sha256;
 
 /// The largest blob that is sent in one request, in bytes.
 const WHOLE: u64 = 64 << 20;
@@ -382,7 +383,7 @@ pub(super) fn put_manifest(
     bytes: &[u8],
     media_type: &str,
 ) -> Result<BlobId, Error> {
-    let digest = super::digest::sha256(bytes);
+    let digest = Sha256::of(bytes);
     let path = format!("{}/manifests/{selector}", repository.path());
     let scopes = Scopes::push(repository.path());
     let call = |method| Call::new(task, repository.registry(), method, Target::Api(path.clone()), scopes.clone());

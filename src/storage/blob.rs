@@ -7,6 +7,7 @@ use fs_err as fs;
 use stages::BlobId;
 
 use super::{Error, Home, TempDir};
+use crate::sha256::Sha256;
 
 /// The blobs of a store.
 #[derive(Debug, Clone)]
@@ -49,19 +50,17 @@ impl BlobStore {
     /// Stores what a reader gives, which must have the digest `expected`.
     pub fn copy_in(&self, reader: &mut dyn Read, expected: &BlobId) -> Result<(), Error> {
         let mut blob = self.create()?;
-        let mut hasher = ring::digest::Context::new(&ring::digest::SHA256);
+        let mut hash = Sha256::new();
         let mut buffer = vec![0; 256 * 1024];
         loop {
             let read = reader.read(&mut buffer)?;
             if read == 0 {
                 break;
             }
-            hasher.update(&buffer[..read]);
+            hash.update(&buffer[..read]);
             blob.write_all(&buffer[..read])?;
         }
-        let mut hash = [0; 32];
-        hash.copy_from_slice(hasher.finish().as_ref());
-        let found = BlobId::from_bytes(hash);
+        let found = hash.finish();
         if found != *expected {
             return Err(Error::WrongDigest { expected: *expected, found });
         }

@@ -9,16 +9,18 @@ use fs_err as fs;
 
 /// A module may use those of the lines above its own.
 const LEVELS: [&[&str]; 6] = [
-    &["source", "report"],
-    &["git", "registry", "layer", "template"],
-    &["config", "giterminism", "image", "storage", "builder"],
+    &["source", "report", "sha256"],
+    &["git", "registry", "image", "layer", "template"],
+    &["config", "giterminism", "storage", "builder"],
     &["plan", "execute", "cleanup"],
     &["ops"],
     &["cli", "ui"],
 ];
 
-/// Arrows within a line.
-const SIDEWAYS: [(&str, &str); 2] = [("execute", "plan"), ("cli", "ui")];
+/// Arrows within a line. `git` writes layer directories: what an owner looks like in one is the affair of `layer`.
+/// `registry` carries manifests and indexes: what they say is the affair of `image`, which knows blobs as `layer` does.
+const SIDEWAYS: [(&str, &str); 5] =
+    [("execute", "plan"), ("cli", "ui"), ("git", "layer"), ("registry", "image"), ("image", "layer")];
 
 /// Libraries that are known in one place only.
 const LIBRARIES: [(&str, &[&str]); 7] = [

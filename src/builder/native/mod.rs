@@ -27,8 +27,8 @@
 //! # Ids
 //!
 //! See [`Mode`]. In [`Mode::SingleId`] there is one id, and the rest is emulated, which is declared here: `chown` and its
-//! family record the owner in the attribute [`OWNER_ATTRIBUTE`] and succeed; set*id, `setgroups` and `capset` succeed
-//! without effect; steps run as root whatever their user; every file looks like root's; device nodes are refused; and apt
+//! family record the owner in the attribute [`OWNER_XATTR`](crate::layer::OWNER_XATTR) and succeed; set*id, `setgroups`
+//! and `capset` succeed without effect; steps run as root whatever their user; every file looks like root's; device nodes are refused; and apt
 //! finds a setting that keeps it from downloading as another user, which it would verify.
 //!
 //! # The tree
@@ -68,7 +68,6 @@ pub use diagnosis::Diagnosis;
 pub use hook::helper_hook;
 pub use identity::{Mode, current_mode};
 pub use launch::{NativeBuilder, own_program};
-pub use owners::{OWNER_ATTRIBUTE, parse_owner};
 pub use probe::{Check, CheckResult, Probe, probe};
 pub use remove::remove_tree;
 pub use userns::{EnterError, Entered, Wanted, enter_user_namespace};

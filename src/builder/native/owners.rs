@@ -3,7 +3,7 @@
 //! With one mapped id the kernel refuses to give a file to anybody else, and `apt-get install` fails at its first
 //! `chown`. So the step's filter hands these calls over; the runner finds the file as the caller would (in the caller's
 //! root, from its working directory or descriptor), records the wished owner in the extended attribute
-//! [`OWNER_ATTRIBUTE`], and says that it worked. Packing a layer reads the attribute. What is lost, by declaration:
+//! [`OWNER_XATTR`], and says that it worked. Packing a layer reads the attribute. What is lost, by declaration:
 //! processes of the step see every file as root's (busybox, which reads the owner that it isn't told to change, thus
 //! gives the other half back to root); and symbolic links, devices, pipes and sockets stay root's, since
 //! Linux allows them no user attributes.
@@ -24,9 +24,7 @@ use rustix::io::Errno;
 use rustix::process::{chroot, fchdir};
 
 use super::sys::{self, Notification};
-
-/// Holds `uid:gid` in decimal, for a file that isn't root:root.
-pub const OWNER_ATTRIBUTE: &str = "user.stager.owner";
+use crate::layer::{OWNER_XATTR, owner_record, parse_owner_record};
 
 const UNCHANGED: u32 = u32::MAX;
 const PATH_MAX: usize = 4096;
@@ -169,10 +167,9 @@ impl Supervisor {
         let wished = (merge(call.uid, uid), merge(call.gid, gid));
         if wished != (uid, gid) {
             ignore_unsupported(if wished == (0, 0) {
-                fremovexattr(&file, OWNER_ATTRIBUTE)
+                fremovexattr(&file, OWNER_XATTR)
             } else {
-                let value = format!("{}:{}", wished.0, wished.1);
-                fsetxattr(&file, OWNER_ATTRIBUTE, value.as_bytes(), XattrFlags::empty())
+                fsetxattr(&file, OWNER_XATTR, owner_record(wished.0, wished.1).as_bytes(), XattrFlags::empty())
             })?;
         }
         clear_set_ids(&file, stat.st_mode)
@@ -193,14 +190,8 @@ fn merge(wished: u32, present: u32) -> u32 {
 
 fn present_owner(file: &OwnedFd) -> (u32, u32) {
     let mut value = [0; 32];
-    let length = fgetxattr(file, OWNER_ATTRIBUTE, &mut value).unwrap_or(0);
-    value.get(..length).and_then(parse_owner).unwrap_or((0, 0))
-}
-
-/// Reads the value of [`OWNER_ATTRIBUTE`].
-pub fn parse_owner(value: &[u8]) -> Option<(u32, u32)> {
-    let (uid, gid) = std::str::from_utf8(value).ok()?.split_once(':')?;
-    Some((uid.parse().ok()?, gid.parse().ok()?))
+    let length = fgetxattr(file, OWNER_XATTR, &mut value).unwrap_or(0);
+    value.get(..length).and_then(parse_owner_record).unwrap_or((0, 0))
 }
 
 /// A change of owner takes the set-id bits from a program.
@@ -269,14 +260,6 @@ fn decode_at(args: [u64; 6]) -> OwnerCall {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn owners_are_read_strictly() {
-        assert_eq!(parse_owner(b"33:4294967294"), Some((33, 4_294_967_294)));
-        for bad in [&b""[..], b"1", b"1:", b"a:b", b"1:2:3", b"1:4294967296", b"\xff:1"] {
-            assert_eq!(parse_owner(bad), None, "{bad:?}");
-        }
-    }
 
     #[test]
     fn half_an_owner_keeps_the_other_half() {

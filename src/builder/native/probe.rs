@@ -119,7 +119,7 @@ fn from_outside(directory: &Path) -> Probe {
     }
     let namespaces = match (mode, refusal) {
         (None, Some((_, EnterError::Refused(diagnosis)))) => Err(diagnosis),
-        (None, Some((_, error))) => Err(diagnosis(text_of(&error), "run stager as root, or use `--backend docker`")),
+        (None, Some((_, error))) => Err(diagnosis(text_of(&error), "run stager as root")),
         _ => Ok(()),
     };
     checks.insert(0, check("user namespaces", true, namespaces));
@@ -159,7 +159,7 @@ fn diagnosis(problem: impl Into<String>, remedy: &str) -> Diagnosis {
 /// What can be tried by a process that may make namespaces. Each check has a process of its own.
 fn inside(mode: Mode, directory: &Path) -> Vec<Check> {
     let in_container = "in a container, start it with `--security-opt seccomp=unconfined --security-opt \
-                        systempaths=unconfined`, or use `--backend docker`";
+                        systempaths=unconfined`";
     let mut checks = Vec::new();
     let mut add = |name: &str, required, remedy: &str, attempt: &dyn Fn() -> io::Result<()>| {
         let result = in_own_process(attempt).map_err(|error| diagnosis(error.to_string(), remedy));

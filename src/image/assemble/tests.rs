@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::image::digest_of;
+use crate::sha256::Sha256;
 
 fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(ToString::to_string).collect()
@@ -113,7 +113,7 @@ fn everything_else_of_a_post_stage() {
 #[test]
 fn assembled_configs_have_layers_history_and_no_trace_of_the_base_build() {
     let layers = [
-        LayerRef { diff_id: Some(digest_of(b"1")), created_by: "stager build/compile".to_owned() },
+        LayerRef { diff_id: Some(Sha256::of(b"1")), created_by: "stager build/compile".to_owned() },
         LayerRef { diff_id: None, created_by: "stager image-post".to_owned() },
     ];
     let platform = "linux/amd64".parse().unwrap();
@@ -135,11 +135,11 @@ fn assembled_configs_have_layers_history_and_no_trace_of_the_base_build() {
 
 #[test]
 fn history_that_does_not_fit_the_layers_is_brought_in_step() {
-    let layer = [LayerRef { diff_id: Some(digest_of(b"1")), created_by: "new".to_owned() }];
+    let layer = [LayerRef { diff_id: Some(Sha256::of(b"1")), created_by: "new".to_owned() }];
     let platform = "linux/amd64".parse().unwrap();
     let step = |history: &[bool], layers: usize| {
         let mut base = ImageConfig::scratch(&platform);
-        base.rootfs.diff_ids = vec![digest_of(b"0"); layers];
+        base.rootfs.diff_ids = vec![Sha256::of(b"0"); layers];
         base.history = history.iter().map(|&empty_layer| History { empty_layer, ..History::default() }).collect();
         let config = assemble(&base, &platform, &layer, 0).unwrap();
         assert_eq!(config.history.last().unwrap().created_by, "new");

@@ -9,7 +9,7 @@ use stages::ids::BlobId;
 use super::oci::{self, check_layer_count};
 use super::{ImageSource, OpenOptions, OpenedBase, ReadError, read_document, stored_layer};
 use crate::image::spec::{ImageConfig, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, SpecError};
-use crate::image::verify::digest_of;
+use crate::sha256::Sha256;
 
 /// One image of `manifest.json`.
 #[derive(Deserialize)]
@@ -90,7 +90,7 @@ fn digest_in(name: &str) -> Option<BlobId> {
 fn read_config(source: &dyn ImageSource, name: &str) -> Result<(ImageConfig, Vec<u8>), ReadError> {
     let missing = || ReadError::Missing(format!("there is no {name} in the archive"));
     let bytes = read_document(source, name, MAX_CONFIG_BYTES)?.ok_or_else(missing)?;
-    if digest_in(name).is_some_and(|promised| promised != digest_of(&bytes)) {
+    if digest_in(name).is_some_and(|promised| promised != Sha256::of(&bytes)) {
         return Err(ReadError::Invalid(format!("the image config {name} is corrupt: its digest is not its name")));
     }
     let config = ImageConfig::parse(&bytes)

@@ -6,7 +6,6 @@
 //! caller's. Documents and layers are verified while they are read.
 
 mod archive;
-mod compression;
 mod docker;
 mod oci;
 mod source;
@@ -20,14 +19,14 @@ use stages::ids::{BlobId, Platform};
 use stages::spec::BaseFormat;
 
 pub use archive::ArchiveError;
-pub use compression::Compression;
 pub(crate) use oci::blob_name;
 pub use source::{ArchiveSource, DirectorySource, ImageSource, SourceFile};
 
-use self::compression::MAX_TAR_BYTES;
+use self::source::{MAX_TAR_BYTES, first_bytes};
 use super::platform;
 use super::spec::{ImageConfig, PlatformFields, SpecError, media_type};
 use super::verify::VerifyingReader;
+use crate::layer::{Compression, Decompressor};
 
 /// A base that can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -154,22 +153,15 @@ impl BaseLayer {
 
     /// The uncompressed tar, verified where its digest is known: read to the end, or nothing is verified.
     pub fn open_tar(&self) -> io::Result<Box<dyn Read + Send>> {
-        let mut stored = self.open()?;
+        let stored = self.open()?;
         if self.digest.is_some() && self.digest == self.diff_id {
             return Ok(stored);
         }
         // by its first bytes, as other engines do: media types in the wild are wrong at times
-        let mut start = vec![0; 8];
-        let length = compression::fill(&mut stored, &mut start)?;
-        start.truncate(length);
-        let compression = Compression::detect(&start).map_err(|kind| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("{} is compressed by {kind}", self.name))
-        })?;
-        let tar = compression.reader(Box::new(io::Cursor::new(start).chain(stored)))?;
-        let tar = compression::bounded(tar, MAX_TAR_BYTES);
+        let tar = Decompressor::new(stored, MAX_TAR_BYTES).map_err(io::Error::other)?;
         Ok(match self.diff_id {
             Some(diff_id) => Box::new(VerifyingReader::new(tar, diff_id, None)),
-            None => tar,
+            None => Box::new(tar),
         })
     }
 }
@@ -239,10 +231,9 @@ fn open_rootfs(input: BaseInput, options: &OpenOptions<'_>) -> Result<OpenedBase
     };
     let mut layer = stored_layer(source, ROOTFS.to_owned(), None)?;
     layer.diff_id = None;
-    let mut start = [0; 512];
-    let read = layer.open_tar().and_then(|mut tar| compression::fill(&mut tar, &mut start));
-    let length = read.map_err(|source| ReadError::Io { what: "the rootfs tar".to_owned(), source })?;
-    if !archive::plausible(&start[..length]) {
+    let start = layer.open_tar().and_then(|tar| first_bytes(tar, 512));
+    let start = start.map_err(|source| ReadError::Io { what: "the rootfs tar".to_owned(), source })?;
+    if !archive::plausible(&start) {
         return Err(ReadError::Invalid("the rootfs is not a tar archive".to_owned()));
     }
     let config = ImageConfig::scratch(options.platform);
@@ -253,10 +244,9 @@ fn open_rootfs(input: BaseInput, options: &OpenOptions<'_>) -> Result<OpenedBase
 fn stored_layer(source: Arc<dyn ImageSource>, name: String, diff_id: Option<BlobId>) -> Result<BaseLayer, ReadError> {
     let missing = || ReadError::Missing(format!("there is no {name} in the archive"));
     let describe = |source| ReadError::Io { what: name.clone(), source };
-    let mut file = source.open(&name).map_err(describe)?.ok_or_else(missing)?;
-    let mut start = [0; 8];
-    let length = compression::fill(&mut file.reader, &mut start).map_err(describe)?;
-    let compression = Compression::detect(&start[..length])
+    let file = source.open(&name).map_err(describe)?.ok_or_else(missing)?;
+    let start = first_bytes(file.reader, 8).map_err(describe)?;
+    let compression = Compression::detect(&start)
         .map_err(|kind| ReadError::Invalid(format!("{name} is compressed by {kind}, which no image layer may be")))?;
     let media_type = match compression {
         Compression::None => media_type::LAYER_TAR,
@@ -275,7 +265,7 @@ fn check_platform(config: &ImageConfig, wanted: &Platform) -> Result<(), ReadErr
         ..PlatformFields::default()
     };
     let unsaid = found.architecture.is_empty() || found.os.is_empty();
-    if unsaid || platform::fitness(wanted, &found).is_some() {
+    if unsaid || platform::fits(wanted, &found) {
         return Ok(());
     }
     Err(ReadError::Platform { found: platform::describe(&found), wanted: wanted.to_string() })

@@ -9,7 +9,7 @@ use crate::image::platform::{best_entries, describe};
 use crate::image::spec::{
     Descriptor, Document, ImageConfig, MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, Manifest, media_type, oci_media_type,
 };
-use crate::image::verify::digest_of;
+use crate::sha256::Sha256;
 
 /// How deep indexes may lie in indexes.
 const MAX_DEPTH: usize = 4;
@@ -94,7 +94,7 @@ fn list(entries: &[&Descriptor]) -> String {
 fn read_blob(source: &dyn ImageSource, blob: &Descriptor, what: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
     let missing = || ReadError::Missing(format!("{what} is not among the blobs"));
     let bytes = read_document(source, &blob_name(&blob.digest), limit)?.ok_or_else(missing)?;
-    if bytes.len() as u64 != blob.size || digest_of(&bytes) != blob.digest {
+    if bytes.len() as u64 != blob.size || Sha256::of(&bytes) != blob.digest {
         return Err(ReadError::Invalid(format!("{what} is corrupt: its size or digest is not as declared")));
     }
     Ok(bytes)

@@ -11,7 +11,10 @@ use bytes::Bytes;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::archive::{ArchiveError, Place, Table, clean};
-use super::compression::{Compression, MAX_TAR_BYTES, bounded, fill};
+use crate::layer::{Compression, Decompressor};
+
+/// The most bytes a layer or a compressed archive may unpack to: a bound on bombs, far above any real image.
+pub(super) const MAX_TAR_BYTES: u64 = 256 << 30;
 
 /// Finds files by their name inside a layout or archive. Reading several at once must work.
 pub trait ImageSource: Send + Sync {
@@ -118,13 +121,12 @@ impl ArchiveSource {
 
     fn index(stored: Content, spool: &Path) -> Result<Self, ArchiveError> {
         let whole = Place { offset: 0, size: stored.length() };
-        let mut start = [0; 8];
-        let length = fill(&mut stored.section(whole), &mut start)?;
-        let content = match Compression::detect(&start[..length]).map_err(ArchiveError::Compression)? {
+        let start = first_bytes(stored.section(whole), 8)?;
+        let content = match Compression::detect(&start).map_err(ArchiveError::Compression)? {
             Compression::None => stored,
-            compression => {
-                let packed = Box::new(stored.section(whole));
-                let mut unpacked = bounded(compression.reader(packed)?, MAX_TAR_BYTES);
+            Compression::Gzip | Compression::Zstd => {
+                let unpacked = Decompressor::new(stored.section(whole), MAX_TAR_BYTES);
+                let mut unpacked = unpacked.map_err(io::Error::other)?;
                 let mut file = tempfile::tempfile_in(spool)?;
                 let length = io::copy(&mut unpacked, &mut file)?;
                 Content::File(Arc::new(file), length)
@@ -183,6 +185,13 @@ impl Content {
     fn section(&self, place: Place) -> Section {
         Section { content: self.clone(), position: place.offset, end: place.offset.saturating_add(place.size) }
     }
+}
+
+/// What a stream starts with: at most `length` bytes.
+pub(super) fn first_bytes(reader: impl Read, length: u64) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    reader.take(length).read_to_end(&mut start)?;
+    Ok(start)
 }
 
 /// A part of the content as a stream.

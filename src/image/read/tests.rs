@@ -3,8 +3,8 @@ use std::io::Write;
 use rustix::fs::Mode;
 
 use super::*;
-use crate::image::digest_of;
 use crate::image::spec::{Descriptor, Index, Manifest, REF_NAME, canonical_json};
+use crate::sha256::Sha256;
 
 /// A tar of these files; a name that ends in `->` is a symlink to its content.
 fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -51,7 +51,7 @@ impl Layout {
 
     fn image(&mut self, platform: &str, layers: &[&[u8]]) -> Descriptor {
         let mut config = ImageConfig::scratch(&platform.parse().unwrap());
-        config.rootfs.diff_ids = layers.iter().map(|layer| digest_of(layer)).collect();
+        config.rootfs.diff_ids = layers.iter().map(|layer| Sha256::of(layer)).collect();
         let layers = layers.iter().map(|layer| self.blob(media_type::DOCKER_LAYER_GZIP, &gzip(layer))).collect();
         self.image_of(&config.to_bytes(), platform, layers)
     }
@@ -147,16 +147,16 @@ fn a_layout_reads_alike_from_everywhere() {
         let base = open(format, input, None).unwrap();
         assert_eq!(layer_bytes(&base), [b"layer one".to_vec(), b"layer two".to_vec()]);
         assert_eq!(base.layers[0].media_type, media_type::LAYER_GZIP);
-        assert_eq!(digest_of(&base.config_bytes).to_string(), base_config_digest(&base));
+        assert_eq!(Sha256::of(&base.config_bytes).to_string(), base_config_digest(&base));
         let mut stored = Vec::new();
         base.layers[1].open().unwrap().read_to_end(&mut stored).unwrap();
-        assert_eq!(Some(digest_of(&stored)), base.layers[1].digest);
+        assert_eq!(Some(Sha256::of(&stored)), base.layers[1].digest);
     }
 }
 
 fn base_config_digest(base: &OpenedBase) -> String {
     let (digest, manifest) = base.manifest.as_ref().unwrap();
-    assert_eq!(digest_of(manifest), *digest);
+    assert_eq!(Sha256::of(manifest), *digest);
     match crate::image::spec::Document::parse(manifest).unwrap() {
         crate::image::spec::Document::Manifest(manifest) => manifest.config.digest.to_string(),
         crate::image::spec::Document::Index(_) => unreachable!("a base has an image manifest"),
@@ -200,7 +200,7 @@ fn corrupt_layouts_are_refused() {
     let layout = one_image();
     let base = open_layout(&layout, None).unwrap();
     let (manifest, _) = base.manifest.clone().unwrap();
-    let config = digest_of(&base.config_bytes);
+    let config = Sha256::of(&base.config_bytes);
 
     for digest in [manifest, config] {
         let mut broken = layout.clone();
@@ -227,7 +227,7 @@ fn corrupt_layouts_are_refused() {
 fn a_right_blob_with_a_wrong_diff_id_fails_at_its_end() {
     let mut layout = Layout::default();
     let mut config = ImageConfig::scratch(&"linux/amd64".parse().unwrap());
-    config.rootfs.diff_ids = vec![digest_of(b"promised")];
+    config.rootfs.diff_ids = vec![Sha256::of(b"promised")];
     let layer = layout.blob(media_type::LAYER_GZIP, &gzip(b"delivered"));
     let entry = layout.image_of(&config.to_bytes(), "linux/amd64", vec![layer.clone()]);
     let base = open_layout(&layout.clone().index(vec![entry]), None).unwrap();
@@ -243,7 +243,7 @@ fn a_right_blob_with_a_wrong_diff_id_fails_at_its_end() {
 fn mislabelled_compression_is_seen_through() {
     let mut layout = Layout::default();
     let mut config = ImageConfig::scratch(&"linux/amd64".parse().unwrap());
-    config.rootfs.diff_ids = vec![digest_of(b"layer"); 3];
+    config.rootfs.diff_ids = vec![Sha256::of(b"layer"); 3];
     let layers = vec![
         layout.blob(media_type::LAYER_GZIP, b"layer"),
         layout.blob(media_type::LAYER_TAR, &gzip(b"layer")),
@@ -285,9 +285,9 @@ fn odd_documents_of_a_layout_are_errors() {
 
 fn docker_config(layers: &[&[u8]]) -> (String, Vec<u8>) {
     let mut config = ImageConfig::scratch(&"linux/amd64".parse().unwrap());
-    config.rootfs.diff_ids = layers.iter().map(|layer| digest_of(layer)).collect();
+    config.rootfs.diff_ids = layers.iter().map(|layer| Sha256::of(layer)).collect();
     let bytes = config.to_bytes();
-    (digest_of(&bytes).hex(), bytes)
+    (Sha256::of(&bytes).hex(), bytes)
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn docker_archives_of_all_generations() {
     assert_eq!(base.layers[0].media_type, media_type::LAYER_TAR);
     assert_eq!(base.layers[1].media_type, media_type::LAYER_GZIP);
 
-    let blob = |content: &[u8]| oci::blob_name(&digest_of(content));
+    let blob = |content: &[u8]| oci::blob_name(&Sha256::of(content));
     let layers = serde_json::to_string(&[blob(b"one"), blob(b"two"), blob(b"one")]).unwrap();
     let new = manifest(&blob(&config), &layers);
     let files: [(&str, &[u8]); 5] = [

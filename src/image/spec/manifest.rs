@@ -8,6 +8,7 @@ use stages::ids::{BlobId, Platform};
 
 use super::fields::{nullable, text_map};
 use super::{Extra, MAX_MANIFEST_BYTES, REF_NAME, SpecError, canonical_json, media_type, parse};
+use crate::sha256::Sha256;
 
 /// Points at a blob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,7 +41,7 @@ impl Descriptor {
 
     /// The descriptor of `bytes`.
     pub fn of(media_type: &str, bytes: &[u8]) -> Self {
-        Self::new(media_type, crate::image::digest_of(bytes), bytes.len() as u64)
+        Self::new(media_type, Sha256::of(bytes), bytes.len() as u64)
     }
 
     /// The name under which an OCI layout lists it.
@@ -169,33 +170,73 @@ struct Shape {
 impl Document {
     /// Reads a manifest or an index. What could be both is refused, and so is a media type that contradicts the fields.
     pub fn parse(bytes: &[u8]) -> Result<Self, SpecError> {
+        let (document, version) = match DocumentKind::of(bytes)?.0 {
+            DocumentKind::Manifest => {
+                let manifest: Manifest = parse("manifest", MAX_MANIFEST_BYTES, bytes)?;
+                let version = manifest.schema_version;
+                (Self::Manifest(Box::new(manifest)), version)
+            }
+            DocumentKind::Index => {
+                let index: Index = parse("index", MAX_MANIFEST_BYTES, bytes)?;
+                let version = index.schema_version;
+                (Self::Index(index), version)
+            }
+        };
+        if version != 2 {
+            return Err(SpecError::Unsupported("schemaVersion is not 2".to_owned()));
+        }
+        Ok(document)
+    }
+}
+
+/// Which of the two a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentKind {
+    /// One image.
+    Manifest,
+    /// A choice of images.
+    Index,
+}
+
+impl DocumentKind {
+    /// Tells by the fields, and gives the media type that the document declares. What could be both is refused
+    /// (CVE-2021-41190), and so is a media type that contradicts the fields.
+    pub fn of(bytes: &[u8]) -> Result<(Self, Option<String>), SpecError> {
         let shape: Shape = parse("manifest", MAX_MANIFEST_BYTES, bytes)?;
         if shape.fs_layers.is_some() || shape.schema_version == Some(1) {
             return Err(SpecError::Unsupported("schema 1; push the image again with a current tool".to_owned()));
         }
-        if shape.schema_version != Some(2) {
-            return Err(SpecError::Unsupported("schemaVersion is not 2".to_owned()));
+        let kind = match (shape.config.is_some() || shape.layers.is_some(), shape.manifests.is_some()) {
+            (true, true) => return Err(SpecError::Ambiguous),
+            (true, false) => Self::Manifest,
+            (false, true) => Self::Index,
+            (false, false) => return Err(SpecError::Unsupported("neither layers nor manifests".to_owned())),
+        };
+        let declared = shape.media_type.filter(|declared| !declared.is_empty());
+        if let Some(declared) = &declared {
+            kind.expect(declared)?;
         }
-        let image = shape.config.is_some() || shape.layers.is_some();
-        match (image, shape.manifests.is_some()) {
-            (true, true) => Err(SpecError::Ambiguous),
-            (true, false) => {
-                expect_type(shape.media_type, [media_type::MANIFEST, media_type::DOCKER_MANIFEST], "an image")?;
-                Ok(Self::Manifest(Box::new(parse("manifest", MAX_MANIFEST_BYTES, bytes)?)))
-            }
-            (false, true) => {
-                expect_type(shape.media_type, [media_type::INDEX, media_type::DOCKER_INDEX], "an index")?;
-                Ok(Self::Index(parse("index", MAX_MANIFEST_BYTES, bytes)?))
-            }
-            (false, false) => Err(SpecError::Unsupported("neither layers nor manifests".to_owned())),
+        Ok((kind, declared))
+    }
+
+    /// OCI's media type for it.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Manifest => media_type::MANIFEST,
+            Self::Index => media_type::INDEX,
         }
     }
-}
 
-fn expect_type(declared: Option<String>, known: [&str; 2], found: &'static str) -> Result<(), SpecError> {
-    match declared.filter(|declared| !declared.is_empty()) {
-        Some(media_type) if !known.contains(&media_type.as_str()) => Err(SpecError::MediaType { media_type, found }),
-        _ => Ok(()),
+    /// Refuses a media type that is not one of its own: OCI's or Docker's.
+    pub fn expect(self, declared: &str) -> Result<(), SpecError> {
+        let (docker, found) = match self {
+            Self::Manifest => (media_type::DOCKER_MANIFEST, "an image"),
+            Self::Index => (media_type::DOCKER_INDEX, "an index"),
+        };
+        if declared == self.media_type() || declared == docker {
+            return Ok(());
+        }
+        Err(SpecError::MediaType { media_type: declared.to_owned(), found })
     }
 }
 

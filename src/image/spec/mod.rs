@@ -11,7 +11,7 @@ mod manifest;
 use std::collections::BTreeMap;
 
 pub use config::{Healthcheck, History, ImageConfig, RootFs, RunConfig};
-pub use manifest::{Descriptor, Document, Index, Manifest, PlatformFields, oci_media_type};
+pub use manifest::{Descriptor, Document, DocumentKind, Index, Manifest, PlatformFields, oci_media_type};
 
 /// Fields that a type doesn't name, kept as they are.
 pub type Extra = BTreeMap<String, serde_json::Value>;

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::output::{write_file, write_tar};
 use super::{DockerImage, DockerLayer, Part, WriteError, docker_reference};
-use crate::image::digest_of;
 use crate::image::spec::{ImageConfig, canonical_json};
+use crate::sha256::Sha256;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -50,7 +50,7 @@ fn parts(images: &[DockerImage]) -> Result<BTreeMap<String, Part<'_>>, WriteErro
     let mut repositories: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
     for image in images {
         check(image)?;
-        let config = format!("{}.json", digest_of(&image.config).hex());
+        let config = format!("{}.json", Sha256::of(&image.config).hex());
         for layer in &image.layers {
             if let Entry::Vacant(place) = parts.entry(layer_name(layer)) {
                 place.insert(stream(layer)?);

@@ -8,9 +8,10 @@ use stages::spec::BaseFormat;
 
 use super::*;
 use crate::image::assemble::{LayerRef, assemble, manifest};
+use crate::image::read::split_reference;
 use crate::image::read::{BaseInput, OpenOptions, OpenedBase, open_base};
 use crate::image::spec::{Document, ImageConfig, media_type};
-use crate::image::{digest_of, read::split_reference};
+use crate::sha256::Sha256;
 
 const EPOCH: u64 = 315_532_801;
 
@@ -37,7 +38,7 @@ pub(crate) fn opener(bytes: Vec<u8>) -> Opener {
 
 fn config_of(platform: &str, layers: &[Vec<u8>]) -> ImageConfig {
     let platform = platform.parse().unwrap();
-    let line = |tar: &Vec<u8>| LayerRef { diff_id: Some(digest_of(tar)), created_by: "stager build".to_owned() };
+    let line = |tar: &Vec<u8>| LayerRef { diff_id: Some(Sha256::of(tar)), created_by: "stager build".to_owned() };
     let mut base = ImageConfig::scratch(&platform);
     base.config.cmd = vec!["/hello".to_owned()];
     assemble(&base, &platform, &layers.iter().map(line).collect::<Vec<_>>(), EPOCH).unwrap()
@@ -67,7 +68,7 @@ pub(crate) fn docker_image(names: &[&str], layers: &[Vec<u8>]) -> DockerImage {
         config: config_of("linux/amd64", layers).to_bytes(),
         layers: layers
             .iter()
-            .map(|tar| DockerLayer { diff_id: digest_of(tar), size: None, open: opener(tar.clone()), trusted: false })
+            .map(|tar| DockerLayer { diff_id: Sha256::of(tar), size: None, open: opener(tar.clone()), trusted: false })
             .collect(),
     }
 }
@@ -136,7 +137,7 @@ fn golden_archives() {
     let mut bytes = Vec::new();
     docker_archive_to(&mut bytes, &[docker_image(&["app:v1"], &hello())], EPOCH).unwrap();
     assert_eq!(
-        digest_of(&bytes).to_string(),
+        Sha256::of(&bytes).to_string(),
         "sha256:6f855700c68c86c53ed1ff974e1f7be9347d558ce7c63cbd5a8d7fc8941b22a3"
     );
     let work = tempfile::tempdir().unwrap();
@@ -144,7 +145,7 @@ fn golden_archives() {
     write_oci_archive(&path, &[oci_image(Some("v1"), "linux/amd64", &[])], EPOCH).unwrap();
     let bytes = fs_err::read(&path).unwrap();
     assert_eq!(
-        digest_of(&bytes).to_string(),
+        Sha256::of(&bytes).to_string(),
         "sha256:60ff7cf086c3092f8b816d217868fa6062533dc2860cd387bddc8175dca9ac9b"
     );
 }
@@ -348,7 +349,7 @@ fn large_sizes_fit_the_header() {
     let mut sink = io::sink();
     let image = DockerImage {
         layers: vec![DockerLayer {
-            diff_id: digest_of(b"x"),
+            diff_id: Sha256::of(b"x"),
             size: Some(20 << 30),
             open: opener(Vec::new()),
             trusted: true,
@@ -356,7 +357,7 @@ fn large_sizes_fit_the_header() {
         ..docker_image(&[], &[])
     };
     let config = ImageConfig {
-        rootfs: crate::image::spec::RootFs { diff_ids: vec![digest_of(b"x")], ..Default::default() },
+        rootfs: crate::image::spec::RootFs { diff_ids: vec![Sha256::of(b"x")], ..Default::default() },
         ..ImageConfig::default()
     };
     let image = DockerImage { config: config.to_bytes(), ..image };

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::layer::metadata::OWNER_XATTR;
-use crate::layer::sha256::Sha256;
 use crate::layer::testing::{Tree, is_root, pack_options};
+use crate::sha256::Sha256;
 
 /// A tree with everything that a layer may hold.
 fn everything() -> Tree {

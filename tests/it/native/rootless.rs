@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use stager::builder::native::{Entered, Mode, OWNER_ATTRIBUTE, Wanted, enter_user_namespace, parse_owner};
+use stager::builder::native::{Entered, Mode, Wanted, enter_user_namespace};
+use stager::layer::{OWNER_XATTR, parse_owner_record};
 
 use super::*;
 use crate::env::{RootlessUser, debian_rootfs};
@@ -134,8 +135,8 @@ fn owners_are_recorded() {
     assert_eq!(sandbox.output(), "755\n0\n0\n");
     let owner = |path: &str| {
         let mut value = [0; 32];
-        let length = rustix::fs::lgetxattr(sandbox.upper().join(path), OWNER_ATTRIBUTE, &mut value).ok()?;
-        parse_owner(&value[..length])
+        let length = rustix::fs::lgetxattr(sandbox.upper().join(path), OWNER_XATTR, &mut value).ok()?;
+        parse_owner_record(&value[..length])
     };
     assert_eq!(owner("data/file"), Some((10, 10)));
     assert_eq!(owner("data/sub"), Some((5, 6)));
@@ -214,8 +215,8 @@ fn debian_helper() {
     assert!(output.contains("Setting up gifts (1)"), "{output}");
     let owner = |path: &str| {
         let mut value = [0; 32];
-        let length = rustix::fs::lgetxattr(sandbox.task.upper.join(path), OWNER_ATTRIBUTE, &mut value).ok()?;
-        parse_owner(&value[..length])
+        let length = rustix::fs::lgetxattr(sandbox.task.upper.join(path), OWNER_XATTR, &mut value).ok()?;
+        parse_owner_record(&value[..length])
     };
     assert_eq!(owner("var/lib/gifts"), Some((33, 8)));
     assert_eq!(owner("usr/bin/gift"), Some((1, 60)));

@@ -2,7 +2,7 @@ use std::io;
 
 use super::*;
 use crate::layer::metadata::Mtime;
-use crate::layer::sha256::Sha256;
+use crate::sha256::Sha256;
 
 fn metadata(mode: u32) -> Metadata {
     Metadata { mode, uid: 0, gid: 0, mtime: Mtime::from_seconds(1), xattrs: Xattrs::new() }
