@@ -24,8 +24,9 @@ pub(super) struct Arguments {
     progress: ProgressArguments,
 
     /// Write the images to: oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:REF, rootfs:FILE.tar or
-    /// registry:REF; `%image%` and `%platform%` in it stand for the image's name and platform
-    #[arg(long, value_name = "DEST", env = "STAGER_OUTPUT")]
+    /// registry:REF; `%image%` and `%platform%` in it stand for the image's name and platform. May be given several times; without it,
+    /// those of STAGER_OUTPUT, separated by spaces
+    #[arg(long, value_name = "DEST")]
     output: Vec<String>,
 
     /// How new layers are compressed when they leave this machine
@@ -71,7 +72,7 @@ pub(super) fn run(context: &Context, arguments: Arguments) -> Result<(), Command
     let options = BuildOptions {
         project: arguments.project.options(context),
         images: arguments.images,
-        outputs: arguments.output,
+        outputs: outputs(context, arguments.output),
         compression: match arguments.compression {
             CompressionArgument::Gzip => Compression::Gzip,
             CompressionArgument::Zstd => Compression::Zstd,
@@ -120,6 +121,14 @@ fn run_here(context: &Context, options: &BuildOptions, mode: ProgressMode) -> Re
         }
     }
     Ok(built?)
+}
+
+/// The outputs of the command line, else those of the environment.
+fn outputs(context: &Context, given: Vec<String>) -> Vec<String> {
+    if !given.is_empty() {
+        return given;
+    }
+    context.variable("STAGER_OUTPUT").unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 fn default_parallel() -> usize {

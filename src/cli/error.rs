@@ -51,6 +51,13 @@ impl CommandError {
             source = cause.source();
         }
         let message = error.to_string();
+        let full =
+            causes.iter().any(|cause| cause.contains("No space left on device") || cause.contains("disk is full"));
+        let hints = if full {
+            vec!["the disk of the store is full: free some space, or set STAGER_HOME to another disk".to_owned()]
+        } else {
+            Vec::new()
+        };
         // A library that repeats its cause in its own text would say everything twice.
         let mut said = message.clone();
         causes.retain(|cause| {
@@ -66,7 +73,7 @@ impl CommandError {
             details: Vec::new(),
             diagnostics: Vec::new(),
             sources: Vec::new(),
-            hints: Vec::new(),
+            hints,
         }
     }
 
@@ -238,6 +245,11 @@ impl CommandError {
     fn from_execute(error: &execute::Error) -> Self {
         use execute::Error as E;
         match error {
+            E::InStage { source, .. } | E::InImage { source, .. } => {
+                let inner = Self::from_execute(source);
+                let found = Self::new(inner.code, error);
+                if found.hints.is_empty() { Self { hints: inner.hints, ..found } } else { found }
+            }
             E::StepFailed { output, .. } => Self { details: output.clone(), ..Self::new(ExitCode::StepFailed, error) },
             E::Builder { source, .. } => Self::from_builder(error, source),
             E::Gate { source: giterminism::Error::Refused(refusal), .. } => {

@@ -10,7 +10,7 @@ use super::worker::Worker;
 use super::{Engine, Error, SOURCE_DATE_EPOCH, git_content};
 use crate::git::{self, OutKind};
 use crate::layer::{self, Compression, Metadata, Mtime, TarWriter, UnpackOptions};
-use crate::registry::Reference;
+use crate::registry::{self, Reference};
 use crate::report::Event;
 use crate::sha256::HashingReader;
 use crate::storage::{BlobStore, GitRecipe, LayerSource, StoredBlob, SymlinkRecipe};
@@ -87,8 +87,13 @@ fn fetch(engine: &Engine<'_>, store: &BlobStore, blob: &BlobId, size: u64, origi
     engine.events.send(Event::Note { message: format!("pulling {blob} of {reference} ({size} bytes)") });
     let parsed: Reference = reference.parse().map_err(failed)?;
     let mut reader = engine.registry.blob(parsed.repository(), *blob, size).map_err(failed)?;
-    store.copy_in(&mut reader, blob)?;
-    Ok(())
+    match store.copy_in(&mut reader, blob) {
+        Err(crate::storage::Error::Io(error)) => Err(match registry::Error::from_io(error) {
+            Ok(error) => failed(error),
+            Err(error) => error.into(),
+        }),
+        other => Ok(other?),
+    }
 }
 
 /// Unpacks a layer of an outside base into a new layer directory; the digest of its tar is checked on the way.
@@ -146,11 +151,37 @@ pub(super) fn layer_blob(
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut sink = store.create()?;
     let engine = worker.engine;
-    let summary = layer::write_blob(|out| write_tar(engine, &record.source, out), &mut sink, compression, threads)?;
+    let produce = |out: &mut dyn Write| write_tar(engine, &record.source, &mut Interruptible { inner: out, engine });
+    let summary = layer::write_blob(produce, &mut sink, compression, threads).map_err(|error| {
+        // What stopped it is what counts, not how that was noticed.
+        if engine.cancel.is_cancelled() { Error::Interrupted } else { error }
+    })?;
     sink.keep(&summary.blob)?;
     let blob = StoredBlob { blob: summary.blob, diff_id: summary.diff_id, size: summary.size };
     worker.index.save_layer_blob(id, &encoding, &blob)?;
     Ok(LayerBlob { blob, media_type })
+}
+
+/// Passes bytes on until the run is interrupted.
+pub(super) struct Interruptible<'e, 'a, S: ?Sized> {
+    pub(super) inner: &'e mut S,
+    pub(super) engine: &'e Engine<'a>,
+}
+
+fn check_interrupt(engine: &Engine<'_>) -> std::io::Result<()> {
+    // Not `Interrupted`: writers try again after that.
+    if engine.cancel.is_cancelled() { Err(std::io::Error::other("interrupted")) } else { Ok(()) }
+}
+
+impl<S: Write + ?Sized> Write for Interruptible<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        check_interrupt(self.engine)?;
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// Names the bytes that a compression gives: its kind, and every version that they depend on.

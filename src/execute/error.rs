@@ -189,6 +189,24 @@ pub enum Error {
         #[source]
         source: registry::Error,
     },
+    /// Something failed while a stage was made.
+    #[error("stage `{}` of image `{}` cannot be made", stage.stage, stage.image)]
+    InStage {
+        /// Which stage.
+        stage: StageId,
+        /// What failed.
+        #[source]
+        source: Box<Error>,
+    },
+    /// Something failed while an image was written.
+    #[error("image `{image}` cannot be written")]
+    InImage {
+        /// Which image.
+        image: stages::ImageName,
+        /// What failed.
+        #[source]
+        source: Box<Error>,
+    },
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,
@@ -209,6 +227,24 @@ pub enum Error {
     /// A worker thread ended without an answer.
     #[error("a worker ended without an answer")]
     WorkerDied,
+}
+
+impl Error {
+    /// The error with the stage it belongs to, where its own text does not name it.
+    pub(super) fn in_stage(self, stage: &StageId) -> Self {
+        match self {
+            Self::FetchLayer { .. }
+            | Self::LayerGone { .. }
+            | Self::WrongDiffId { .. }
+            | Self::LayerForgotten { .. }
+            | Self::StoredFilter(_)
+            | Self::Layer(_)
+            | Self::Git(_)
+            | Self::Storage(_)
+            | Self::Io(_) => Self::InStage { stage: stage.clone(), source: Box::new(self) },
+            other => other,
+        }
+    }
 }
 
 impl From<storage::LockError> for Error {

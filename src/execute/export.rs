@@ -82,7 +82,10 @@ pub fn export(
     let mut packed = Vec::new();
     for (image, record) in &request.images {
         engine.check_cancelled()?;
-        packed.push(pack(worker, image, record, request.compression)?);
+        packed.push(pack(worker, image, record, request.compression).map_err(|error| match error {
+            Error::Interrupted | Error::Assemble { .. } => error,
+            other => Error::InImage { image: image.name.clone(), source: Box::new(other) },
+        })?);
     }
     let mut exported: BTreeMap<_, _> = packed
         .iter()
@@ -94,7 +97,8 @@ pub fn export(
     for output in request.outputs {
         engine.check_cancelled()?;
         let images: Vec<&Packed> = output.images.iter().filter_map(|&at| packed.get(at)).collect();
-        write_to(worker, request, output, &images)?;
+        write_to(worker, request, output, &images)
+            .map_err(|error| if engine.cancel.is_cancelled() { Error::Interrupted } else { error })?;
         for image in images {
             engine.events.send(Event::Exported { image: image.name.clone(), destination: output.text.clone() });
             if let Some(exported) = exported.get_mut(&(image.name.clone(), image.platform.clone())) {
@@ -186,7 +190,11 @@ fn oci_images(store: &BlobStore, images: &[&Packed], tag: Option<&str>) -> Vec<O
     images
         .iter()
         .map(|image| OciImage {
-            reference: tag.map(str::to_owned).or_else(|| (images.len() > 1).then(|| image.name.as_str().to_owned())),
+            reference: Some(match tag {
+                Some(tag) => tag.to_owned(),
+                None if is_one_image(images) => "latest".to_owned(),
+                None => image.name.as_str().to_owned(),
+            }),
             platform: image.platform.clone(),
             manifest: image.manifest.clone(),
             config: image.config.clone(),
@@ -203,14 +211,19 @@ fn oci_images(store: &BlobStore, images: &[&Packed], tag: Option<&str>) -> Vec<O
         .collect()
 }
 
+/// Whether these are the platforms of one image.
+fn is_one_image(images: &[&Packed]) -> bool {
+    images.iter().all(|image| image.name == images[0].name)
+}
+
 fn docker_images(store: &BlobStore, images: &[&Packed], reference: Option<&str>) -> Vec<DockerImage> {
     images
         .iter()
         .map(|image| DockerImage {
             references: match reference {
                 Some(reference) => vec![reference.to_owned()],
-                None if images.len() > 1 => vec![format!("{}:latest", image.name.as_str().to_lowercase())],
-                None => Vec::new(),
+                None if image.name.as_str().is_empty() => Vec::new(),
+                None => vec![format!("{}:latest", image.name.as_str().to_lowercase())],
             },
             config: image.config.clone(),
             layers: image

@@ -16,6 +16,7 @@ use super::layout::make_layer_directory;
 use super::worker::{Content, Task, Worker};
 use super::{Error, SOURCE_DATE_EPOCH, git_content};
 use crate::builder::{Limits, MountSource, Network, StepMount, StepStatus, StepTask, UserIds};
+use crate::image::assemble::DEFAULT_PATH;
 use crate::image::spec::ImageConfig;
 use crate::layer::Clamp;
 use crate::report::Event;
@@ -26,8 +27,6 @@ const OUTPUT_TAIL: usize = 20;
 
 /// A line of output longer than this is cut into several.
 const LINE_LIMIT: usize = 16 * 1024;
-
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs a step on its parent, with the git files it sees.
 pub(super) fn make(

@@ -131,7 +131,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         }
         self.engine.events.send(Event::StageStarted { id: id.clone(), digest });
         let below = node.stage.parent.map_or(0, |parent| needs.get(&parent).map_or(0, |record| record.layers.len()));
-        let content = self.dispatch(&task)?;
+        let content = self.dispatch(&task).map_err(|error| error.in_stage(&id))?;
         let size = self.added(&content, below)?;
         let record = self.record(&task, key, lineage, content, start.elapsed().as_millis() as u64);
         self.index.save_stage(&record, self.engine.settings.now)?;

@@ -86,17 +86,25 @@ impl Gate {
         let place = self.host_path(path)?;
         let (project, home) = (&self.options.directory, self.home());
         let allowed = self.any(|rules| rules.config.native.allow_base_files.allow(&place, project, home));
-        // Bytes of the disk take precedence only where a rule, or loose giterminism, lets them in.
-        if (allowed || self.options.mode == Mode::Loose) && place.exists() {
-            return Ok(Base::Host(place));
-        }
         let inside = place.strip_prefix(project).ok();
         let full = inside.map(|inside| self.repository.in_project(inside.as_os_str().as_bytes())).transpose()?;
-        if let Some(full) = full {
-            let resolved = self.repository.resolve_symlink_path(&self.options.tree, &full)?;
-            if let Some((full, _)) = resolved {
-                return Ok(Base::Committed(full));
-            }
+        let committed = match full {
+            Some(full) => self.repository.resolve_symlink_path(&self.options.tree, &full)?,
+            None => None,
+        };
+        // Bytes of the disk take precedence only where a rule, or loose giterminism, lets them in, and where they differ: the
+        // same commit has the same digests in every mode.
+        let disk = (allowed || self.options.mode == Mode::Loose) && place.exists();
+        if let Some((full, entry)) = committed {
+            let differs = disk
+                && match entry.mode {
+                    FileMode::Tree | FileMode::Submodule => allowed,
+                    _ => self.repository.file_differs(&self.options.tree, &full)?,
+                };
+            return Ok(if differs { Base::Host(place) } else { Base::Committed(full) });
+        }
+        if disk {
+            return Ok(Base::Host(place));
         }
         if !place.exists() {
             return Err(not_found(path));

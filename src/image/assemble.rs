@@ -123,6 +123,9 @@ pub fn env_value<'a>(env: &'a [String], name: &str) -> Option<&'a str> {
     env.iter().rev().find_map(|entry| entry.split_once('=').filter(|(found, _)| *found == name)).map(|(_, value)| value)
 }
 
+/// What container engines give a process whose image sets no `PATH`.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 fn expand(target: &str, value: &str, env: &[String]) -> Result<String, AssembleError> {
     let mut out = String::with_capacity(value.len());
     let mut rest = value;
@@ -154,12 +157,18 @@ fn reference<'a>(target: &str, after: &'a str, env: &'a [String]) -> Result<(&'a
             name: target.to_owned(),
             text: format!("${}", after.split_inclusive('}').next().unwrap_or(after)),
         })?;
-        return Ok((env_value(env, name).unwrap_or_default(), rest));
+        return Ok((value_before(env, name), rest));
     }
     match name_length(after) {
         0 => Ok(("$", after)),
-        length => Ok((env_value(env, &after[..length]).unwrap_or_default(), &after[length..])),
+        length => Ok((value_before(env, &after[..length]), &after[length..])),
     }
+}
+
+/// The value of a variable before the stage; unset is empty, but for `PATH`, which containers have even so.
+fn value_before<'a>(env: &'a [String], name: &str) -> &'a str {
+    let default = if name == "PATH" { DEFAULT_PATH } else { "" };
+    env_value(env, name).unwrap_or(default)
 }
 
 /// How many bytes at the start of `text` are a variable name.
@@ -196,7 +205,7 @@ pub fn assemble(
     let created = timestamp.ok_or(AssembleError::Epoch { epoch })?.to_string();
     let mut config = ImageConfig { config: base_state(base), ..base.clone() };
     config.extra.retain(|key, _| !of_the_base_only(key));
-    match_history(&mut config);
+    match_history(&mut config, &created);
     config.created = Some(created.clone());
     let inherited = config.variant.take().filter(|_| config.architecture == platform.architecture());
     config.variant = platform.variant().map(ToOwned::to_owned).or(inherited);
@@ -220,13 +229,14 @@ fn of_the_base_only(key: &str) -> bool {
 
 /// Tools read the history and the layers in step; a base without (or with too much) history would shift every line that
 /// follows. Layers without history get a line without a maker, surplus lines lose their layer.
-fn match_history(config: &mut ImageConfig) {
+fn match_history(config: &mut ImageConfig, created: &str) {
     let layers = config.rootfs.diff_ids.len();
     let lines = config.history.iter().filter(|line| !line.empty_layer).count();
     for line in config.history.iter_mut().filter(|line| !line.empty_layer).take(lines.saturating_sub(layers)) {
         line.empty_layer = true;
     }
-    let nameless = || History { created_by: "base".to_owned(), ..History::default() };
+    let nameless =
+        || History { created: Some(created.to_owned()), created_by: "base".to_owned(), ..History::default() };
     config.history.resize_with(config.history.len() + layers.saturating_sub(lines), nameless);
 }
 

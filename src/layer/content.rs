@@ -83,11 +83,19 @@ fn batch(walk: &mut Walk) -> Result<Vec<Item>> {
     let mut items = Vec::new();
     while items.len() < BATCH {
         match walk.next()? {
+            // What can't be written as a layer is refused while it can still be told where it comes from.
+            Some(item) if !item.whiteout && is_reserved(&item.path) => {
+                return Err(Error::refused(&item.path, "names that start with `.wh.` mean deleted files in a layer"));
+            }
             Some(item) => items.push(item),
             None => break,
         }
     }
     Ok(items)
+}
+
+fn is_reserved(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".wh."))
 }
 
 mod tag {
