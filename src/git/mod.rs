@@ -44,6 +44,6 @@ pub use merged::{Owner, Placement};
 pub use remote::{Fetched, IsCancelled, RemoteReference, Remotes};
 pub use repository::{Head, Repository};
 pub use snapshot::Snapshot;
-pub use stream::{OutEntry, OutKind, OutSink, stream};
+pub use stream::{OutEntry, OutKind, OutSink, stream, stream_laid_out};
 pub use tree::{FileMode, ListEntry, TreeEntry, is_lfs_pointer};
 pub use worktree::{Scope, Uncommitted};

@@ -3,12 +3,15 @@
 //! One thread reads and inflates objects ahead of the consumer, in batches and with bounded memory.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use git2::{ObjectType, Oid};
+use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
 
 use super::error::GitError;
 use super::layout::{Base, DirectoryLookup, DirectoryMeta};
@@ -63,10 +66,34 @@ pub fn stream(
     if let Some(base) = base {
         tree = delta(merge(base.placements)?, tree, base.exists_below)?.unwrap_or_default();
     }
+    run(tree, directories, None, sink)
+}
+
+/// As [`stream`] without a base, for placements that [`super::lay_out`] has written into `laid_out` before: what a file
+/// holds is read there and not inflated again. A file that is not there, or not of the
+/// object's size, comes from its object.
+pub fn stream_laid_out(
+    placements: &[Placement],
+    laid_out: &Path,
+    directories: DirectoryLookup<'_>,
+    sink: OutSink<'_>,
+) -> Result<(), GitError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Without the directory this is only slower.
+    let laid_out = fs::open(laid_out, flags, Mode::empty()).ok();
+    run(merge(placements)?, directories, laid_out, sink)
+}
+
+fn run(
+    tree: Directory,
+    directories: DirectoryLookup<'_>,
+    laid_out: Option<OwnedFd>,
+    sink: OutSink<'_>,
+) -> Result<(), GitError> {
     let (sender, receiver) = sync_channel(BATCHES_AHEAD);
     std::thread::scope(|scope| {
         let producer = scope.spawn(move || {
-            let mut reader = Reader { sender, directories, batch: Vec::new(), bytes: 0, path: Vec::new() };
+            let mut reader = Reader { sender, directories, laid_out, batch: Vec::new(), bytes: 0, path: Vec::new() };
             match reader.directory(tree).and_then(|()| reader.flush()) {
                 Ok(()) | Err(Stop::Disconnected) => Ok(()),
                 Err(Stop::Failed(error)) => Err(error),
@@ -96,6 +123,7 @@ enum Payload {
     Directory,
     File(Vec<u8>),
     Large(Repository, Oid, u64),
+    LargeOnDisk(File, u64),
     Symlink(Vec<u8>),
     Whiteout,
 }
@@ -115,6 +143,7 @@ impl From<GitError> for Stop {
 struct Reader<'a> {
     sender: SyncSender<Vec<Item>>,
     directories: DirectoryLookup<'a>,
+    laid_out: Option<OwnedFd>,
     batch: Vec<Item>,
     bytes: u64,
     path: Vec<u8>,
@@ -153,13 +182,34 @@ impl Reader<'_> {
             file => {
                 let size = objects.size(leaf.id)?;
                 let large = size > LARGE;
-                let payload =
-                    if large { Payload::Large(repository.clone(), leaf.id, size) } else { Payload::File(read()?) };
+                let payload = match self.on_disk(size) {
+                    Some(payload) => payload,
+                    None if large => Payload::Large(repository.clone(), leaf.id, size),
+                    None => Payload::File(read()?),
+                };
                 self.bytes += if large { 0 } else { size };
                 (payload, if file == FileMode::Executable { 0o755 } else { 0o644 })
             }
         };
         self.push(payload, mode, leaf.owner)
+    }
+
+    /// The laid-out file at the present path, if it is a file of that size.
+    fn on_disk(&self, size: u64) -> Option<Payload> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let file = fs::openat2(self.laid_out.as_ref()?, self.path.as_slice(), flags, Mode::empty(), within).ok()?;
+        let stat = fs::fstat(&file).ok()?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() || u64::try_from(stat.st_size) != Ok(size) {
+            return None;
+        }
+        let file = File::from(file);
+        if size > LARGE {
+            return Some(Payload::LargeOnDisk(file, size));
+        }
+        let mut content = Vec::with_capacity(usize::try_from(size).ok()?);
+        file.take(size).read_to_end(&mut content).ok()?;
+        (content.len() as u64 == size).then_some(Payload::File(content))
     }
 
     fn push(&mut self, payload: Payload, mode: u32, owner: Owner) -> Result<(), Stop> {
@@ -183,6 +233,9 @@ fn consume(receiver: Receiver<Vec<Item>>, sink: OutSink<'_>) -> Result<(), GitEr
             Payload::Symlink(target) => entry.hand_over(sink, OutKind::Symlink { target: &target })?,
             Payload::File(bytes) => {
                 entry.hand_over(sink, OutKind::File { size: bytes.len() as u64, content: &mut bytes.as_slice() })?;
+            }
+            Payload::LargeOnDisk(mut content, size) => {
+                entry.hand_over(sink, OutKind::File { size, content: &mut content })?;
             }
             Payload::Large(repository, id, size) => {
                 let objects = repository.objects()?;

@@ -329,9 +329,13 @@ fn placements_are_laid_out_and_merged() {
 
 /// What [`stream`] hands over, in the form of [`shape`].
 fn streamed(placements: &[Placement], base: Option<Base<'_>>) -> BTreeMap<String, String> {
+    shown(|sink| stream(placements, base, &no_directories, sink))
+}
+
+fn shown(run: impl FnOnce(OutSink<'_>) -> Result<(), GitError>) -> BTreeMap<String, String> {
     let mut found = expected(&[("", "dir 755")]);
     let mut last = Vec::new();
-    stream(placements, base, &no_directories, &mut |entry| {
+    run(&mut |entry| {
         let parts: Vec<Vec<u8>> = entry.path.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
         assert!(parts > last, "sorted part by part");
         last = parts;
@@ -351,6 +355,35 @@ fn streamed(placements: &[Placement], base: Option<Base<'_>>) -> BTreeMap<String
     })
     .unwrap();
     found
+}
+
+#[test]
+fn laid_out_files_are_read_where_they_are() {
+    let fixture = Fixture::with(&[("same", "1"), ("dir/changed", "2"), ("longer", "3"), ("gone", "4"), ("link", "5")]);
+    let big = "x".repeat(9 << 20);
+    fixture.write("big", &big);
+    let tree = fixture.commit("second");
+    let placements = [placement(&fixture.repository(), &tree, "", PathFilter::everything(), "/app")];
+    let directory = tempfile::tempdir().unwrap();
+    lay_out(&placements, directory.path(), None, options(2)).unwrap();
+    let from_disk = || shown(|sink| stream_laid_out(&placements, directory.path(), &no_directories, sink));
+    assert_eq!(from_disk(), streamed(&placements, None));
+    // Content of the right size shows where it was read; anything else is not what was laid out.
+    let app = directory.path().join("app");
+    fs_err::write(app.join("dir/changed"), "D").unwrap();
+    fs_err::write(app.join("big"), big.replace('x', "y")).unwrap();
+    fs_err::write(app.join("longer"), "33").unwrap();
+    fs_err::remove_file(app.join("gone")).unwrap();
+    fs_err::remove_file(app.join("link")).unwrap();
+    std::os::unix::fs::symlink("same", app.join("link")).unwrap();
+    let found = from_disk();
+    for (path, wanted) in [("same", "1"), ("dir/changed", "D"), ("longer", "3"), ("gone", "4"), ("link", "5")] {
+        assert_eq!(found[&format!("app/{path}")], format!("644 {wanted}"), "{path}");
+    }
+    assert!(found["app/big"] == format!("644 {}", big.replace('x', "y")));
+    let nowhere = directory.path().join("none");
+    let found = shown(|sink| stream_laid_out(&placements, &nowhere, &no_directories, sink));
+    assert!(found == streamed(&placements, None));
 }
 
 #[test]
