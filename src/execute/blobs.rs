@@ -151,7 +151,10 @@ pub(super) fn layer_blob(
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut sink = store.create()?;
     let engine = worker.engine;
-    let produce = |out: &mut dyn Write| write_tar(engine, &record.source, &mut Interruptible { inner: out, engine });
+    let laid_out = worker.index.whole_layout(id)?.map(|name| engine.home.snapshot(&name));
+    let produce = |out: &mut dyn Write| {
+        write_tar(engine, &record.source, laid_out.as_deref(), &mut Interruptible { inner: out, engine })
+    };
     let summary = layer::write_blob(produce, &mut sink, compression, threads).map_err(|error| {
         // What stopped it is what counts, not how that was noticed.
         if engine.cancel.is_cancelled() { Error::Interrupted } else { error }
@@ -203,7 +206,13 @@ fn media_type(compression: Compression) -> &'static str {
     }
 }
 
-pub(super) fn write_tar(engine: &Engine<'_>, source: &LayerSource, out: &mut dyn Write) -> Result<(), Error> {
+/// Writes the tar of a layer. `laid_out` is a directory that holds its files, where that saves making them again.
+pub(super) fn write_tar(
+    engine: &Engine<'_>,
+    source: &LayerSource,
+    laid_out: Option<&Path>,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     match source {
         LayerSource::Directory { directory, place } => {
             let options = layer::PackOptions { ownership: engine.settings.ownership, clamp: None };
@@ -211,7 +220,7 @@ pub(super) fn write_tar(engine: &Engine<'_>, source: &LayerSource, out: &mut dyn
             layer::pack_without(&engine.home.snapshot(directory), &omitted, out, &options)?;
             Ok(())
         }
-        LayerSource::Git { mappings } => write_git(engine, mappings, out),
+        LayerSource::Git { mappings } => write_git(engine, mappings, laid_out, out),
         LayerSource::Symlinks { links } => write_symlinks(links, out),
         LayerSource::Blob { blob, .. } => Err(Error::LayerGone { blob: *blob }),
     }
@@ -231,14 +240,19 @@ fn implied(place: &str) -> Vec<PathBuf> {
 
 /// Git content straight from its objects. Directories are written only for mappings that name an owner: others keep what the
 /// image has there, and are made (0755, root) where it has nothing.
-fn write_git(engine: &Engine<'_>, recipes: &[GitRecipe], out: &mut dyn Write) -> Result<(), Error> {
+fn write_git(
+    engine: &Engine<'_>,
+    recipes: &[GitRecipe],
+    laid_out: Option<&Path>,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     let placements =
         recipes.iter().map(|recipe| git_content::placement(engine, recipe)).collect::<Result<Vec<_>, _>>()?;
     let owned: Vec<&Path> =
         recipes.iter().filter(|recipe| recipe.owner.is_some()).map(|recipe| Path::new(&recipe.to)).collect();
     let mut tar = TarWriter::new(out);
     let mut failure = None;
-    let streamed = git::stream(&placements, None, &|_| None, &mut |entry| {
+    let mut sink = |entry: git::OutEntry<'_>| {
         let path = Path::new(std::ffi::OsStr::new(os(entry.path)));
         let metadata = Metadata { mode: entry.mode, uid: entry.owner.0, gid: entry.owner.1, ..plain_metadata() };
         let written = match entry.kind {
@@ -255,7 +269,11 @@ fn write_git(engine: &Engine<'_>, recipes: &[GitRecipe], out: &mut dyn Write) ->
             failure = Some(error);
             std::io::Error::other("the layer can't be written")
         })
-    });
+    };
+    let streamed = match laid_out {
+        Some(laid_out) => git::stream_laid_out(&placements, laid_out, &|_| None, &mut sink),
+        None => git::stream(&placements, None, &|_| None, &mut sink),
+    };
     if let Some(error) = failure {
         return Err(error.into());
     }

@@ -157,7 +157,7 @@ impl Worker<'_, '_> {
         self.make_layout(top_first, |_, into| {
             let (reader, mut writer) = std::io::pipe()?;
             std::thread::scope(|scope| {
-                let packed = scope.spawn(move || blobs::write_tar(engine, source, &mut writer));
+                let packed = scope.spawn(move || blobs::write_tar(engine, source, None, &mut writer));
                 let unpacked = layer::unpack(reader, into, top_first, &options);
                 // A writer whose reader gave up fails too; the reader's reason is the one that counts.
                 let packed = packed.join().unwrap_or(Err(Error::WorkerDied));

@@ -323,6 +323,22 @@ impl Index {
         self.sql(row)?.transpose()
     }
 
+    /// The directory that holds all files of a layer, if it was laid out as one in this boot.
+    pub fn whole_layout(&self, layer: &ContentId) -> Result<Option<String>, Error> {
+        let mut statement = self
+            .sql(self.connection.prepare_cached("SELECT directories FROM snapshots WHERE layer = ?1 AND boot = ?2"))?;
+        let rows = statement
+            .query_map(params![layer.as_bytes(), self.boot], |row| row.get::<_, String>(0))
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);
+        for row in self.sql(rows)? {
+            let mut directories: Vec<String> = parse(&row, "directories")?;
+            if directories.len() == 1 {
+                return Ok(directories.pop());
+            }
+        }
+        Ok(None)
+    }
+
     /// The layouts of a family, the latest used first.
     pub fn relatives(&self, family: &ContentId, limit: u32) -> Result<Vec<SnapshotRecord>, Error> {
         let mut statement = self.sql(self.connection.prepare_cached(
