@@ -58,3 +58,29 @@ fn a_package_that_does_not_exist_and_a_base_without_manager_are_named() {
     env.project().replace("stager.yaml", "[hello]", "{apt: [no-such-package-at-all]}").commit("none");
     env.stager(["build"]).ends_with(1).says(&["no-such-package-at-all"]);
 }
+
+/// The other managers can't be had on a Debian machine: programs of their names stand in for them, and show how each is called.
+#[test]
+fn other_managers_are_called_as_they_want_it() {
+    let cases = [
+        ("/sbin/apk", "add --no-cache -- curl git\n"),
+        ("/usr/bin/dnf", "install -y curl git\nclean all\n"),
+        ("/usr/bin/tdnf", "install -y curl git\nclean all\n"),
+        ("/usr/bin/microdnf", "install -y curl git\nclean all\n"),
+    ];
+    let env = TestEnv::new();
+    for (program, expected) in cases {
+        let install = format!(
+            "mkdir -p /sbin /usr/bin; printf '#!/bin/sh\\necho \"$@\" >> /called\\n' > {program}; chmod 755 {program}"
+        );
+        env.project().busybox().config(&format!(
+            "artifact: base\nfrom: rootfs:base.tar\nbuild: {{steps: [{{name: manager, command: {}}}]}}\n---\n\
+             image: app\nfromArtifact: base\ndeps: {{packages: [curl, git]}}\n",
+            serde_json::to_string(&install).unwrap()
+        ));
+        env.project().commit(program);
+        let (_, image) = env.image("app");
+        let tree = need!(image.tree());
+        assert_eq!(tree["/called"].sha256, Some(crate::env::sha256(expected.as_bytes())), "{program}");
+    }
+}
