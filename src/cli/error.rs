@@ -199,13 +199,7 @@ impl CommandError {
 
     fn from_giterminism(error: &giterminism::Error) -> Self {
         match error {
-            giterminism::Error::Refused(refusal) => {
-                let found = Self::new(ExitCode::Giterminism, error);
-                if refusal.allow.is_empty() {
-                    return found.hint("commit the file, or take the change back");
-                }
-                found.hint(format!("commit it, or allow it in {}", refusal.allow))
-            }
+            giterminism::Error::Refused(refusal) => Self::new(ExitCode::Giterminism, error).hint(refusal.remedy()),
             _ => Self::new(ExitCode::Usage, error),
         }
     }
@@ -213,7 +207,7 @@ impl CommandError {
     fn from_plan(error: &ops::Error, plan: &PlanError) -> Self {
         match plan {
             PlanError::BaseFile { source: giterminism::Error::Refused(refusal), .. } => {
-                Self::new(ExitCode::Giterminism, error).hint(format!("commit it, or allow it in {}", refusal.allow))
+                Self::new(ExitCode::Giterminism, error).hint(refusal.remedy())
             }
             PlanError::Latest { source, .. } => Self::from_registry(error, source),
             PlanError::Git(GitError::Fetch { .. } | GitError::Busy { .. }) => Self::new(ExitCode::Backend, error),
@@ -253,7 +247,7 @@ impl CommandError {
             E::StepFailed { output, .. } => Self { details: output.clone(), ..Self::new(ExitCode::StepFailed, error) },
             E::Builder { source, .. } => Self::from_builder(error, source),
             E::Gate { source: giterminism::Error::Refused(refusal), .. } => {
-                Self::new(ExitCode::Giterminism, error).hint(format!("allow it in {}", refusal.allow))
+                Self::new(ExitCode::Giterminism, error).hint(refusal.remedy())
             }
             E::Config { .. } | E::Gate { .. } | E::Filter { .. } | E::Base { .. } | E::BaseDocument { .. } => {
                 Self::new(ExitCode::Usage, error)

@@ -148,6 +148,22 @@ pub enum RefusalKind {
     CustomTag,
 }
 
+impl Refusal {
+    /// What to do: commit what can be committed, or allow it.
+    pub fn remedy(&self) -> String {
+        use RefusalKind as Kind;
+        let file = matches!(
+            self.kind,
+            Kind::Modified | Kind::Untracked | Kind::Deleted | Kind::LinkTarget | Kind::BaseFile | Kind::ContextFile
+        );
+        match (file, self.allow.is_empty()) {
+            (_, true) => "commit the file, or take the change back".to_owned(),
+            (true, false) => format!("commit it, or allow it in {}", self.allow),
+            (false, false) => format!("allow it in {}", self.allow),
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "giterminism refuses {}: {}", self.what, self.reason)

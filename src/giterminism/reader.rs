@@ -307,7 +307,7 @@ impl From<Error> for ReadError {
             Error::Refused(refusal) if refusal.allow.is_empty() => {
                 read.hint("commit the file, or take the change back")
             }
-            Error::Refused(refusal) => read.hint(format!("commit it, or allow it in {}", refusal.allow)),
+            Error::Refused(refusal) => read.hint(refusal.remedy()),
             _ => read,
         }
     }

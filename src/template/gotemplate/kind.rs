@@ -28,7 +28,7 @@ pub enum Type {
     Slice(&'static Type),
     /// A map: key and element.
     Map(&'static Type, &'static Type),
-    /// The type of an host object.
+    /// The type of a host object.
     Named(&'static str),
 }
 
