@@ -111,6 +111,31 @@ pub enum GitError {
         /// The commit that the tree records.
         commit: ObjectId,
     },
+    /// A submodule of a clone could not be fetched.
+    #[error("cannot fetch submodule `{path}` at commit {commit} from {url}")]
+    Submodule {
+        /// Where the submodule is in the commit that was asked for.
+        path: String,
+        /// The commit that the tree records.
+        commit: ObjectId,
+        /// The submodule's address without credentials.
+        url: String,
+        /// Why it failed.
+        #[source]
+        source: Box<GitError>,
+    },
+    /// A submodule of a clone that no fetch could know, or whose clone is gone since.
+    #[error("submodule `{path}` at commit {commit} of {url} is not available: {reason}")]
+    UnknownSubmodule {
+        /// Where the submodule is.
+        path: String,
+        /// The commit that the tree records.
+        commit: ObjectId,
+        /// The address without credentials of the repository above it.
+        url: String,
+        /// Why.
+        reason: String,
+    },
     /// The content cannot be laid out as a delta, because a path that went away exists beneath.
     #[error("`{path}` was removed but exists below, which a delta cannot show")]
     NotADelta {

@@ -7,7 +7,7 @@
 //!   directory, whole or as the difference from other placements; [`stream`] hands the same entries over one by one.
 //! - [`Repository::uncommitted`] compares the work tree with HEAD by git's own notes, [`Repository::snapshot`] makes a tree
 //!   of it in a store of ours.
-//! - [`Remotes`] keeps clones of other repositories.
+//! - [`Remotes`] keeps clones of other repositories and of their submodules.
 //!
 //! Paths are relative to the repository's root unless a function says otherwise; [`Repository::in_project`] makes them from
 //! paths of the project. They are bytes, because git's are. Trees are always whole trees of commits, since `.gitmodules`
@@ -18,6 +18,7 @@ mod diff;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod gitmodules;
 mod index;
 mod jobs;
 mod join;

@@ -1,6 +1,6 @@
 //! Clones of other repositories, kept under stager's home and shared by all processes of the user.
 //!
-//! A clone is bare and holds what was asked for, as shallow as the server allows. Repositories on this machine are
+//! Submodules are clones of their own, which the clone above them finds by their address. A clone is bare and holds what was asked for, as shallow as the server allows. Repositories on this machine are
 //! fetched by libgit2; https and ssh by the `git` program, because that has the user's credentials, proxies and keys. The
 //! program runs without prompts, hooks and the `ext` transport. Addresses keep their credentials to themselves: the
 //! clone's name and every message are made from the address without them.
@@ -16,7 +16,8 @@ use rustix::fs::{FlockOperation, flock};
 use stages::{CommitId, ObjectId};
 
 use super::error::GitError;
-use super::repository::{Repository, lock, object_id};
+use super::repository::{Origin, Repository, clone_at, lock, object_id};
+use super::submodule::Nested;
 
 /// What to take of a remote repository.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -84,40 +85,48 @@ impl Remotes {
         Self { deadline, ..self }
     }
 
-    /// Makes a commit available. One that is named by its id and is here already needs no network; a branch, tag or
+    /// Makes a commit available, with the commits of its submodules. One that is named by its id and is here already needs no network; a branch, tag or
     /// default branch is asked for once in the life of this value.
     pub fn fetch(&self, url: &str, reference: &RemoteReference) -> Result<Fetched, GitError> {
         let remote = Remote::parse(url)?;
-        let name = remote.name_of(reference)?;
         let key = (url.to_owned(), reference.clone());
         if let Some(known) = lock(&self.fetched).get(&key) {
             return Ok(known.clone());
         }
-        let fetched = match self.commit_here(&remote, reference)? {
-            Some(fetched) => fetched,
-            None => self.fetch_now(&remote, reference, &name)?,
-        };
+        let fetched = self.fetch_one(&remote, reference)?;
+        Nested::new(self).fetch(&remote, &fetched, Path::new(""), 0)?;
         lock(&self.fetched).insert(key, fetched.clone());
         Ok(fetched)
     }
 
-    /// The clone of an address that was fetched before.
-    pub fn open(&self, url: &str) -> Result<Repository, GitError> {
-        self.open_at(&self.place(&Remote::parse(url)?))
+    /// Makes a commit available, without its submodules.
+    pub(super) fn fetch_one(&self, remote: &Remote, reference: &RemoteReference) -> Result<Fetched, GitError> {
+        let name = remote.name_of(reference)?;
+        match self.commit_here(remote, reference)? {
+            Some(fetched) => Ok(fetched),
+            None if (self.is_cancelled)() => Err(remote.failed(reference, INTERRUPTED)),
+            None => self.fetch_now(remote, reference, &name),
+        }
     }
 
-    fn open_at(&self, place: &Path) -> Result<Repository, GitError> {
-        if let Some(known) = lock(&self.open).get(place) {
+    /// The clone of an address that was fetched before.
+    pub fn open(&self, url: &str) -> Result<Repository, GitError> {
+        self.open_clone(&Remote::parse(url)?)
+    }
+
+    fn open_clone(&self, remote: &Remote) -> Result<Repository, GitError> {
+        let place = self.place(remote);
+        if let Some(known) = lock(&self.open).get(&place) {
             return Ok(known.clone());
         }
-        let repository = Repository::open_bare(place)?;
-        lock(&self.open).insert(place.to_owned(), repository.clone());
+        let origin = Origin { address: remote.shown.clone(), clones: self.directory.clone() };
+        let repository = Repository::open_clone(&place, origin)?;
+        lock(&self.open).insert(place, repository.clone());
         Ok(repository)
     }
 
     fn place(&self, remote: &Remote) -> PathBuf {
-        let key = blake3::hash(remote.shown.as_bytes()).to_hex();
-        self.directory.join(format!("{}.git", &key[..32]))
+        clone_at(&self.directory, &remote.shown)
     }
 
     fn commit_here(&self, remote: &Remote, reference: &RemoteReference) -> Result<Option<Fetched>, GitError> {
@@ -126,11 +135,9 @@ impl Remotes {
         if !place.exists() {
             return Ok(None);
         }
-        let repository = self.open_at(&place)?;
+        let repository = self.open_clone(remote)?;
         let commit: CommitId = id.parse().map_err(|_| remote.bad("a commit id has 40 hexadecimal digits"))?;
-        // Only a finished fetch names it; what a broken one left may lack files.
-        let kept = repository.handle().find_reference(&format!("refs/stager/commits/{id}")).is_ok();
-        if !kept || !repository.has_commit(&commit) {
+        if !repository.has_fetched(&commit) {
             return Ok(None);
         }
         let tree = repository.commit_tree(&commit)?;
@@ -155,7 +162,7 @@ impl Remotes {
             Transport::Local(path) => fetch_local(remote, path, &place, reference, &kept)?,
             Transport::Program => self.fetch_by_program(remote, &place, reference, name, &kept)?,
         }
-        let repository = self.open_at(&place)?;
+        let repository = self.open_clone(remote)?;
         let commit = {
             let handle = repository.handle();
             let found = handle.find_reference(&kept).and_then(|reference| reference.peel_to_commit());
@@ -359,7 +366,7 @@ fn keep_commit(
 }
 
 /// An address, checked.
-struct Remote {
+pub(super) struct Remote {
     url: String,
     /// Without credentials.
     shown: String,
@@ -374,7 +381,7 @@ enum Transport {
 }
 
 impl Remote {
-    fn parse(url: &str) -> Result<Self, GitError> {
+    pub(super) fn parse(url: &str) -> Result<Self, GitError> {
         let shown = without_credentials(url);
         let refused = |reason: &str| GitError::BadRemote { url: shown.clone(), reason: reason.to_owned() };
         if url.starts_with('-') || url.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
@@ -404,6 +411,23 @@ impl Remote {
         Ok(Self { url: url.to_owned(), shown, secret, transport })
     }
 
+    /// The address, with its credentials.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The address of a submodule of this repository, made absolute.
+    pub(super) fn submodule(&self, url: &str) -> Result<Self, GitError> {
+        let remote = Self::parse(url)?;
+        match (&self.transport, &remote.transport) {
+            // Or a stranger's repository could put the user's own ones into images.
+            (Transport::Program, Transport::Local(_)) => {
+                Err(remote.bad("a repository of another machine names one of this machine as its submodule"))
+            }
+            _ => Ok(remote),
+        }
+    }
+
     /// The reference's full name at the remote.
     fn name_of(&self, reference: &RemoteReference) -> Result<String, GitError> {
         let (name, full) = match reference {
@@ -421,7 +445,7 @@ impl Remote {
         Ok(full)
     }
 
-    fn bad(&self, reason: &str) -> GitError {
+    pub(super) fn bad(&self, reason: &str) -> GitError {
         GitError::BadRemote { url: self.shown.clone(), reason: reason.to_owned() }
     }
 

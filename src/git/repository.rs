@@ -32,6 +32,22 @@ struct Shared {
     handle: Mutex<git2::Repository>,
     idle: Mutex<Vec<git2::Odb<'static>>>,
     submodules: Submodules,
+    origin: Option<Origin>,
+}
+
+/// Where a clone of ours is from.
+#[derive(Clone)]
+pub(super) struct Origin {
+    /// Its address without credentials.
+    pub(super) address: String,
+    /// The directory of all clones.
+    pub(super) clones: PathBuf,
+}
+
+/// The clone of an address without credentials.
+pub(super) fn clone_at(clones: &Path, address: &str) -> PathBuf {
+    let key = blake3::hash(address.as_bytes()).to_hex();
+    clones.join(format!("{}.git", &key[..32]))
 }
 
 /// What HEAD names.
@@ -69,7 +85,18 @@ impl Repository {
         Self::from_handle(handle, None)
     }
 
+    /// Opens a clone of ours.
+    pub(super) fn open_clone(directory: &Path, origin: Origin) -> Result<Self, GitError> {
+        configure_library();
+        let handle = git2::Repository::open_bare(directory).map_err(|error| open_error(directory, error))?;
+        Self::assemble(handle, None, Some(origin))
+    }
+
     pub(super) fn from_handle(handle: git2::Repository, project: Option<&Path>) -> Result<Self, GitError> {
+        Self::assemble(handle, project, None)
+    }
+
+    fn assemble(handle: git2::Repository, project: Option<&Path>, origin: Option<Origin>) -> Result<Self, GitError> {
         let work_dir = handle.workdir().map(|path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
         let prefix = match (&work_dir, project) {
             (Some(work_dir), Some(project)) => {
@@ -88,6 +115,7 @@ impl Repository {
                 handle: Mutex::new(handle),
                 idle: Mutex::default(),
                 submodules: Submodules::default(),
+                origin,
             }),
         })
     }
@@ -105,6 +133,7 @@ impl Repository {
                 handle: Mutex::new(handle),
                 idle: Mutex::default(),
                 submodules: Submodules::default(),
+                origin: self.shared.origin.clone(),
             }),
         })
     }
@@ -203,6 +232,12 @@ impl Repository {
         handle.find_commit(oid(commit)).is_ok_and(|commit| commit.tree().is_ok())
     }
 
+    /// Whether a fetch of that very commit into this clone was finished; what a broken one left may lack files.
+    pub(super) fn has_fetched(&self, commit: &CommitId) -> bool {
+        let named = self.handle().find_reference(&format!("refs/stager/commits/{commit}")).is_ok();
+        named && self.has_commit(commit)
+    }
+
     /// Borrows an object database of this repository for the calling thread.
     pub(super) fn objects(&self) -> Result<Objects<'_>, GitError> {
         let idle = lock(&self.shared.idle).pop();
@@ -229,6 +264,11 @@ impl Repository {
 
     pub(super) fn submodules(&self) -> &Submodules {
         &self.shared.submodules
+    }
+
+    /// Set for a clone of ours.
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        self.shared.origin.as_ref()
     }
 
     /// What messages call this repository.
