@@ -210,7 +210,9 @@ impl CommandError {
                 Self::new(ExitCode::Giterminism, error).hint(refusal.remedy())
             }
             PlanError::Latest { source, .. } => Self::from_registry(error, source),
-            PlanError::Git(GitError::Fetch { .. } | GitError::Busy { .. }) => Self::new(ExitCode::Backend, error),
+            PlanError::Git(GitError::Fetch { .. } | GitError::Busy { .. } | GitError::Submodule { .. }) => {
+                Self::new(ExitCode::Backend, error)
+            }
             PlanError::NothingThere { .. } => {
                 Self::new(ExitCode::Usage, error).hint("is it committed? paths are relative to the project directory")
             }
