@@ -225,3 +225,33 @@ build:
         assert_eq!((other.mode, other.owner, &other.sha256), (file.mode, file.owner, &file.sha256), "{path}");
     }
 }
+
+#[test]
+fn a_layer_torn_by_a_crash_is_made_again() {
+    let env = TestEnv::new();
+    env.project().busybox().config(
+        "image: app
+from: rootfs:base.tar
+build: {steps: [{name: one, command: echo whole > /torn}]}
+",
+    );
+    env.project().commit("start");
+    env.build(&[]);
+    // As after a crash of the machine: the row is there, of another boot, and the file's bytes are not.
+    let store = env.store();
+    let index = rusqlite::Connection::open(store.join("index-v1.db")).unwrap();
+    assert_eq!(index.execute("UPDATE layers SET boot = 'another' WHERE directory IS NOT NULL", []).unwrap(), 1);
+    drop(index);
+    let torn = fs_err::read_dir(store.join("snapshots"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("torn"))
+        .find(|file| file.exists())
+        .unwrap();
+    fs_err::write(torn, "").unwrap();
+    env.project().replace("stager.yaml", "name: one", "name: two").commit("another stage with the same bytes");
+    let (_, image) = env.image("app");
+    assert_eq!(image.tree().unwrap()["/torn"].sha256, Some(crate::env::sha256(b"whole\n")));
+    env.project().replace("stager.yaml", "name: two", "name: one").commit("back");
+    let (_, image) = env.image("app");
+    assert_eq!(image.tree().unwrap()["/torn"].sha256, Some(crate::env::sha256(b"whole\n")));
+}

@@ -129,3 +129,13 @@ fn every_value_modes_names_and_link_targets_enter_the_digest() {
     env.project().replace("stager.yaml", "from: scratch", "from: scratch\npost: {labels: {a: b}}");
     differs("label");
 }
+
+#[test]
+fn every_mode_gives_a_clean_commit_the_same_digests() {
+    let env = TestEnv::new();
+    project(&env);
+    let plan = |flags: &[&str]| env.stager([&["plan", "--format", "json"], flags].concat()).succeeds().stdout;
+    let strict = plan(&[]);
+    assert_eq!(plan(&["--loose-giterminism"]), strict);
+    assert_eq!(plan(&["--dev"]), strict);
+}
