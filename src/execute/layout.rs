@@ -255,7 +255,8 @@ impl Worker<'_, '_> {
             matches!(entry.kind, FileKind::Directory)
                 .then_some(DirectoryMeta { mode: entry.mode, owner: (entry.uid, entry.gid) })
         };
-        let exists_below = |path: &Path| lowers.lookup(path).ok().flatten().is_some();
+        // What can't be looked at may be there: the layout is made anew then, not as a delta.
+        let exists_below = |path: &Path| lowers.lookup(path).map_or(true, |entry| entry.is_some());
         let options = LayoutOptions {
             mtime: SOURCE_DATE_EPOCH,
             ownership: self.engine.settings.ownership,

@@ -15,8 +15,8 @@ use crate::ids::{BlobId, Checksum, CommitId, ImageName, ObjectId, Platform, Stag
 use crate::kind::{Slot, StageKind};
 use crate::plan::{GitPlace, GitView, Plan, PlannedImage, PlannedImport, PlannedStage, ResolvedMapping, StageTask};
 use crate::spec::{
-    Base, Command, FileView, GitMapping, GitReference, GitSource, ImageSpec, Import, ImportPosition, ImportSource,
-    Mount, MountSource, Network, Owner, Packages, Post, Project, Sharing, Step,
+    Base, Command, FileView, GitMapping, ImageSpec, Import, ImportPosition, ImportSource, Mount, MountSource, Network,
+    Owner, Packages, Post, Project, Sharing, Step,
 };
 
 /// What the conveyor must be told about the world: all of it is a function of the commit, but for
@@ -449,13 +449,5 @@ impl crate::spec::PackageManager {
             Self::Apk => "apk",
             Self::Dnf => "dnf",
         }
-    }
-}
-
-/// A remote mapping's reference is resolved by [`Facts::tree`]; this says what to look up.
-pub fn remote(mapping: &GitMapping) -> Option<(&str, &GitReference)> {
-    match &mapping.source {
-        GitSource::Local => None,
-        GitSource::Remote { url, reference } => Some((url, reference)),
     }
 }
