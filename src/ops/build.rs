@@ -95,9 +95,8 @@ fn outputs(texts: &[String], images: &[&PlannedImage]) -> Result<Vec<Output>, Er
     for text in texts {
         let first = outputs.len();
         for (at, image) in images.iter().enumerate() {
-            let name = if image.name.as_str().is_empty() { "image".to_owned() } else { image.name.to_string() };
             let filled =
-                text.replace("%image%", &name).replace("%platform%", &image.platform.to_string().replace('/', "-"));
+                text.replace("%image%", &image.name.in_paths()).replace("%platform%", &image.platform.to_string().replace('/', "-"));
             match outputs[first..].iter_mut().find(|output| output.text == filled) {
                 Some(output) => output.images.push(at),
                 None => {
