@@ -176,6 +176,9 @@ impl From<ops::Error> for CommandError {
             E::Giterminism(ref refused) => Self::from_giterminism(refused),
             E::Plan { ref source, .. } => Self::from_plan(&error, source),
             E::Git(ref git) => Self::new(ExitCode::Usage, &error).class(git.code()),
+            E::ConfigOutside { .. } => Self::new(ExitCode::Usage, &error)
+                .class(Some("config-path"))
+                .hint("a config is read from the commit: move it into the repository, or name one that is there"),
             E::Pattern { .. } | E::NothingChosen { .. } => {
                 Self::new(ExitCode::Usage, &error).class(Some("image-selection"))
             }
