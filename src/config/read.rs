@@ -164,9 +164,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn unknown_key(&mut self, entry: &Entry, known: &[&'static str]) -> Option<&'static str> {
         let path = self.path_to(&entry.key);
         let meant = nearest(&entry.key, known.iter().copied());
-        let code = if self.flavor == Flavor::Yaml11 { "unknown-field" } else { "unknown-key" };
         let problem = self.error(entry.mark, format!("unknown key `{path}`"));
-        problem.code = Some(code.to_owned());
+        problem.code = Some("unknown-field".to_owned());
         problem.help = Some(match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("the keys here are {}", list(known)),

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Oid};
 use rustix::fs::{AtFlags, CWD, readlink, statat};
-use stages::ObjectId;
 use stages::filter::PathFilter;
+use stages::{CommitId, ObjectId};
 
 use super::diff::ChangeKind;
 use super::error::GitError;
@@ -61,6 +61,20 @@ impl Repository {
         };
         drop(trees);
         Ok(Snapshot { repository, tree: object_id(tree) })
+    }
+}
+
+impl Head {
+    /// The id that a commit of a snapshot would have: on top of this commit, made by stager at a time in seconds since 1970.
+    /// It is not written.
+    pub fn snapshot_commit(&self, tree: &ObjectId, time: i64) -> CommitId {
+        let who = format!("stager <stager@localhost> {time} +0000");
+        let text = format!("tree {tree}\nparent {}\nauthor {who}\ncommitter {who}\n\nsnapshot\n", self.commit);
+        let id = Oid::hash_object(ObjectType::Commit, text.as_bytes());
+        id.map_or_else(
+            |_| self.commit.clone(),
+            |id| id.to_string().parse().expect("an Oid prints as hexadecimal digits"),
+        )
     }
 }
 

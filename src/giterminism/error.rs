@@ -81,6 +81,18 @@ impl Error {
         Self::Io { action, path: path.into(), source }
     }
 
+    /// The class of the problem, as diagnostics have it.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.kind.code()),
+            Self::Rules { .. } => Some("giterminism-config-invalid"),
+            Self::NotFound { .. } => Some("file-not-found"),
+            Self::BadPattern { .. } => Some("glob-syntax"),
+            Self::Git(error) => error.code(),
+            _ => None,
+        }
+    }
+
     /// Whether giterminism refused, rather than something failing.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_))
@@ -173,6 +185,16 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl RefusalKind {
+    /// The class of the problem, as diagnostics have it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Untracked => "untracked",
+            Self::Modified | Self::Deleted => "uncommitted",
+            Self::LinkTarget => "link-target-not-accepted",
+            _ => "giterminism-denied",
+        }
+    }
+
     /// The names as a phrase.
     fn describe(self, names: &[String]) -> String {
         let (one, many) = match self {

@@ -302,7 +302,8 @@ impl From<Error> for ReadError {
             message.push_str(&source.to_string());
             cause = source.source();
         }
-        let read = Self::new(kind, message);
+        let mut read = Self::new(kind, message);
+        read.code = error.code().or(read.code);
         match error {
             Error::Refused(refusal) if refusal.allow.is_empty() => {
                 read.hint("commit the file, or take the change back")

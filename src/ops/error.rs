@@ -39,6 +39,12 @@ pub enum Error {
         #[source]
         source: PlanError,
     },
+    /// A config outside of the repository.
+    #[error("the config `{path}` is outside of the git repository")]
+    ConfigOutside {
+        /// As given, relative to the project directory.
+        path: String,
+    },
     /// A pattern of image names.
     #[error("`{pattern}` is not a pattern: {reason}")]
     Pattern {
