@@ -164,6 +164,8 @@ impl From<ops::Error> for CommandError {
             E::Execute(error) => Self::from_execute(&error),
             E::Giterminism(ref refused) => Self::from_giterminism(refused),
             E::Plan { ref source, .. } => Self::from_plan(&error, source),
+            E::Dockerfile { .. } => Self::new(ExitCode::Usage, &error)
+                .hint("name the other images on the command line, or leave these out by `'!NAME'`"),
             E::Git(_) | E::Pattern { .. } | E::NothingChosen { .. } | E::Destination(_) => {
                 Self::new(ExitCode::Usage, &error)
             }

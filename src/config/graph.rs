@@ -55,8 +55,9 @@ fn needs(image: &ImageSpec) -> Vec<(String, &'static str, bool)> {
         Base::Registry { reference, .. } => (reference.clone(), "base", false),
         Base::File { format, path } => (format!("{}:{path}", format.prefix()), "base", false),
         Base::Image { name } | Base::Artifact { name } => (name.to_string(), "base", true),
+        Base::Dockerfile(dockerfile) => (format!("dockerfile:{}", dockerfile.dockerfile), "base", false),
     };
-    let imports = image.imports.iter().map(|import| match &import.source {
+    let imports = image.imports().map(|import| match &import.source {
         ImportSource::Image(name) | ImportSource::Artifact(name) => (name.to_string(), "import", true),
         ImportSource::External(reference) => (reference.clone(), "import", false),
     });

@@ -63,6 +63,12 @@ pub enum Error {
         /// As given.
         patterns: Vec<String>,
     },
+    /// Images of Dockerfiles.
+    #[error("cannot build {}: images made by a Dockerfile can be planned, but not built yet", quoted(images))]
+    Dockerfile {
+        /// Their names.
+        images: Vec<ImageName>,
+    },
     /// An output.
     #[error(transparent)]
     Destination(#[from] DestinationError),
@@ -95,4 +101,9 @@ pub enum Error {
         /// Which image.
         image: ImageName,
     },
+}
+
+fn quoted(images: &[ImageName]) -> String {
+    let names: Vec<String> = images.iter().map(|image| format!("`{image}`")).collect();
+    names.join(", ")
 }
