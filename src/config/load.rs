@@ -11,7 +11,7 @@ use super::cleanup::CleanupPolicies;
 use super::dialect::{DISCOVERED, Dialect, Lowered};
 use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
-use super::{stager, validate, yaml};
+use super::{stager, validate, werf, yaml};
 use crate::source::{Diagnostic, FileReader, Place, SourceFile};
 use crate::template::GitValues;
 
@@ -97,7 +97,7 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
 /// What the documents of a text say, in the order of their places.
 fn lower(text: &ConfigText) -> Lowered {
     match text.dialect() {
-        Dialect::Werf => unsupported(text),
+        Dialect::Werf => lower_werf(text.rendered()),
         Dialect::Dapp => unsupported(text),
         _ => lower_native(text.rendered()),
     }
@@ -106,6 +106,14 @@ fn lower(text: &ConfigText) -> Lowered {
 fn unsupported(text: &ConfigText) -> Lowered {
     let message = format!("the documents of `{}` are not read by this version", text.source().name);
     Lowered { problems: vec![Diagnostic::error(message).help("write a `stager.yaml`")], ..Lowered::default() }
+}
+
+fn lower_werf(rendered: &SourceFile) -> Lowered {
+    let mut lowered = werf::lower(&rendered.name, &rendered.text);
+    if !lowered.problems.iter().any(Diagnostic::is_error) {
+        lowered.problems.extend(validate::check(&rendered.name, &lowered.images));
+    }
+    lowered
 }
 
 fn lower_native(rendered: &SourceFile) -> Lowered {

@@ -22,6 +22,7 @@ mod rules;
 mod stager;
 mod text;
 mod validate;
+mod werf;
 pub mod yaml;
 
 pub use claim::Claim;

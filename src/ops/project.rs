@@ -197,8 +197,11 @@ impl ProjectFiles {
             Claim::BaseFile { path } => self.gate.check_base(path.split(':').next().unwrap_or(path)),
             Claim::GitBranch { url, branch } => self.gate.check_git_branch(url, branch),
             Claim::HostMount { path } => self.gate.check_host_mount(path),
+            Claim::BuildDirMount { to } => self.gate.check_build_dir_mount(to),
+            Claim::ContextFile { path } => self.gate.check_context_file(path),
             Claim::HostNetwork { image } => self.gate.check_host_network(image),
             Claim::SecretVariable { name } => self.gate.check_secret(&SecretSource::Env(name.clone())),
+            Claim::SecretValue { id } => self.gate.check_secret_value(id),
             Claim::SecretFile { path } => self.gate.check_secret(&SecretSource::File(path.clone())),
         }
     }

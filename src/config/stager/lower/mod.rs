@@ -81,6 +81,8 @@ fn image(file: &str, node: &Node, lowered: &mut Lowered) {
         base_mark,
         import_marks,
         variable_marks: Vec::new(),
+        mentions: Vec::new(),
+        range: 0..0,
         spec: valid.then_some(spec),
     });
 }

@@ -61,7 +61,8 @@ fn source(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
         if !broken.iter().any(|key| matches!(*key, "from" | "image" | "artifact")) {
             let message = format!("`{}` does not say where from", context.reader.path());
             let problem = context.error(entry.mark, code::REQUIRED, message);
-            problem.help = Some("add `from: NAME`, an image of this config or one of a registry with its tag".to_owned());
+            problem.help =
+                Some("add `from: NAME`, an image of this config or one of a registry with its tag".to_owned());
         }
         return None;
     };

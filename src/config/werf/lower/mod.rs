@@ -79,7 +79,8 @@ fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Projec
                 let related = context.reader.place(*first);
                 let message = "there are two project sections";
                 let problem = context.error(section.mark, code::META_DUPLICATE, message);
-                *problem = problem.clone().label("again here").related(related, "first here").help("leave one of them out");
+                *problem =
+                    problem.clone().label("again here").related(related, "first here").help("leave one of them out");
             }
         }
     }

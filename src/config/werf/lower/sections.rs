@@ -58,10 +58,14 @@ fn unknown(context: &mut Context<'_>, node: &Node, entries: &[Entry]) {
     let message = "this section is neither the project nor an image";
     let problem = context.error(mark, code::SECTION_KIND, message);
     problem.help = Some(match hyphens {
-        Some(_) => "the `---` before it has to be a line of its own: does a template tag with `-` eat the line end?".to_owned(),
-        None => "the project section has `configVersion`, an image `image` (or `artifact`), and one that is built by a \
+        Some(_) => {
+            "the `---` before it has to be a line of its own: does a template tag with `-` eat the line end?".to_owned()
+        }
+        None => {
+            "the project section has `configVersion`, an image `image` (or `artifact`), and one that is built by a \
                  Dockerfile `dockerfile` too"
-            .to_owned(),
+                .to_owned()
+        }
     });
 }
 
@@ -77,8 +81,10 @@ fn stapel(context: &mut Context<'_>, section: &StapelSection) {
     match (named, filled(&section.artifact)) {
         (Some(image), Some(artifact)) => {
             let related = context.reader.place(image.mark);
-            let problem = context.error(artifact.mark, code::SECTION_KIND, "a section is either an image or an artifact");
-            *problem = problem.clone().label("also an artifact").related(related, "an image").help("make two sections of it");
+            let problem =
+                context.error(artifact.mark, code::SECTION_KIND, "a section is either an image or an artifact");
+            *problem =
+                problem.clone().label("also an artifact").related(related, "an image").help("make two sections of it");
         }
         (None, None) => {
             let mark = section.image.as_ref().map(|image| image.mark);

@@ -1,12 +1,12 @@
 //! Stapel images and artifacts: a section becomes one image for each of its names.
 
-use stages::StageKind;
 use stages::ids::ImageName;
+use stages::kind::StageKind;
 use stages::spec::{
     Content, GitMapping, ImageAttribute, ImageSpec, ImageVariable, Import, Imports, Mount, Place, Post, Step,
 };
 
-use super::context::{Context, filled, is_true, listed, owned};
+use super::context::{Context, filled, listed, owned};
 use super::dependencies::{self, Dependency, Into, Kind, When};
 use super::exports::{self, Export};
 use super::images::{Lowering, Named, names};
@@ -142,7 +142,8 @@ fn unsupported(context: &mut Context<'_>, section: &StapelSection, artifact: &At
     ];
     for (key, mark) in keys.into_iter().filter_map(|(key, mark)| Some((key, mark?))) {
         let message = format!("the artifact `{}` cannot have `{key}`", artifact.value);
-        context.error(mark, code::UNSUPPORTED, message).help = Some("make it an `image` with `final: false`".to_owned());
+        context.error(mark, code::UNSUPPORTED, message).help =
+            Some("make it an `image` with `final: false`".to_owned());
     }
 }
 
