@@ -46,6 +46,11 @@ impl Dialect {
         }
     }
 
+    /// The name that its files have first of all.
+    pub fn file_name(self) -> Option<&'static str> {
+        DISCOVERED.iter().find(|(_, dialect)| *dialect == self).map(|(name, _)| *name)
+    }
+
     /// The dialect that a file's name stands for.
     pub fn of_file(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);

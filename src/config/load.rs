@@ -97,8 +97,7 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
 /// What the documents of a text say, in the order of their places.
 fn lower(text: &ConfigText) -> Lowered {
     match text.dialect() {
-        Dialect::Werf => unsupported(text),
-        Dialect::Dapp => unsupported(text),
+        Dialect::Werf | Dialect::Dapp => unsupported(text),
         _ => lower_native(text.rendered()),
     }
 }
@@ -166,9 +165,15 @@ pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigEr
         .map(|(name, _)| format!("`{name}`"))
         .collect();
     let problem = match names.as_slice() {
-        [] => Diagnostic::error("this dialect has no file name of its own").help("name the file by --config"),
-        names => Diagnostic::error(format!("there is no config: looked for {}", names.join(", ")))
-            .help("write a `stager.yaml` and commit it, or name the file by --config"),
+        [] => Diagnostic::error("this dialect has no file name of its own")
+            .code("usage")
+            .help("name the file by --config"),
+        names => {
+            let wanted = request.dialect.map_or("stager.yaml", |dialect| dialect.file_name().unwrap_or("stager.yaml"));
+            Diagnostic::error(format!("there is no config: looked for {}", names.join(", ")))
+                .code("file-not-found")
+                .help(format!("write a `{wanted}` and commit it, or name the file by --config"))
+        }
     };
     Err(ConfigError::single(problem))
 }
