@@ -117,7 +117,10 @@ pub(crate) struct LoweredImage {
     pub(crate) artifact: bool,
     pub(crate) mark: Mark,
     pub(crate) base_mark: Option<Mark>,
+    /// Of its imports in the conveyor's order.
     pub(crate) import_marks: Vec<Mark>,
+    /// Of its variables that name other images, in the conveyor's order.
+    pub(crate) variable_marks: Vec<Mark>,
     /// `None` when the document has an error.
     pub(crate) spec: Option<ImageSpec>,
 }

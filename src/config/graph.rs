@@ -98,12 +98,13 @@ fn base(image: &ImageSpec) -> Need {
         Base::Registry { reference, .. } => (reference.clone(), false),
         Base::File { format, path } => (format!("{}:{path}", format.prefix()), false),
         Base::Image { name } | Base::Artifact { name } => (name.to_string(), true),
+        Base::Dockerfile(dockerfile) => (format!("dockerfile:{}", dockerfile.dockerfile), false),
     };
     Need { name, role: Role::Base, own }
 }
 
 fn imports(image: &ImageSpec) -> impl Iterator<Item = Need> + '_ {
-    image.imports.iter().map(|import| {
+    image.imports().map(|import| {
         let (name, own) = match &import.source {
             ImportSource::Image(name) | ImportSource::Artifact(name) => (name.to_string(), true),
             ImportSource::External(reference) => (reference.clone(), false),

@@ -69,6 +69,12 @@ pub enum Error {
         /// As given.
         patterns: Vec<String>,
     },
+    /// Images of Dockerfiles.
+    #[error("cannot build {}: images made by a Dockerfile can be planned, but not built yet", quoted(images))]
+    Dockerfile {
+        /// Their names.
+        images: Vec<ImageName>,
+    },
     /// An output.
     #[error(transparent)]
     Destination(#[from] DestinationError),
@@ -101,4 +107,9 @@ pub enum Error {
         /// Which image.
         image: ImageName,
     },
+}
+
+fn quoted(images: &[ImageName]) -> String {
+    let names: Vec<String> = images.iter().map(|image| format!("`{image}`")).collect();
+    names.join(", ")
 }
