@@ -110,14 +110,12 @@ struct Twins<'c> {
 
 impl<'c> Twins<'c> {
     fn new(context: &'c Context, dir: Option<&Path>, config: Option<&str>, dialect: Option<Dialect>) -> Self {
-        let hold = match dialect.or_else(|| config.and_then(Dialect::of_file)) {
-            Some(dialect) => dialect == Dialect::Werf,
-            None => {
-                let directory = dir.map_or_else(|| context.directory.clone(), |dir| context.directory.join(dir));
-                !["stager.yaml", "stager.yml"].iter().any(|name| directory.join(name).exists())
-            }
+        let named = dialect.or_else(|| config.and_then(Dialect::of_file)).map(|dialect| dialect == Dialect::Werf);
+        let found = || {
+            let directory = dir.map_or_else(|| context.directory.clone(), |dir| context.directory.join(dir));
+            !["stager.yaml", "stager.yml"].iter().any(|name| directory.join(name).exists())
         };
-        Self { context, hold }
+        Self { context, hold: named.unwrap_or_else(found) }
     }
 
     fn variable(&self, name: &str) -> Option<String> {

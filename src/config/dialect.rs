@@ -1,7 +1,6 @@
 //! The dialects, and what each of them lowers to.
 
 use std::fmt;
-use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +44,11 @@ impl Dialect {
             Self::Devspace => "devspace",
             Self::Dockerfile => "dockerfile",
         }
+    }
+
+    /// The name that its files have first of all.
+    pub fn file_name(self) -> Option<&'static str> {
+        DISCOVERED.iter().find(|(_, dialect)| *dialect == self).map(|(name, _)| *name)
     }
 
     /// The dialect that a file's name stands for.
@@ -121,8 +125,6 @@ pub(crate) struct LoweredImage {
     pub(crate) variable_marks: Vec<Mark>,
     /// Images that it names, whatever of them it takes.
     pub(crate) mentions: Vec<(ImageName, Mark)>,
-    /// Its document in the rendered text, in bytes.
-    pub(crate) range: Range<usize>,
     /// `None` when the document has an error.
     pub(crate) spec: Option<ImageSpec>,
 }

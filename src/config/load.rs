@@ -12,7 +12,7 @@ use super::dialect::{DISCOVERED, Dialect, Lowered};
 use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
 use super::{stager, validate, werf, yaml};
-use crate::source::{Diagnostic, FileReader, Place, SourceFile};
+use crate::source::{Diagnostic, FileReader, Place, Severity, SourceFile};
 use crate::template::GitValues;
 
 /// What to load.
@@ -41,6 +41,8 @@ pub struct LoweredConfig {
     pub cleanup: CleanupPolicies,
     /// Where each image is declared.
     pub places: BTreeMap<ImageName, Place>,
+    /// What stops a build, though the config can be read; [`Self::warnings`] tells of it too.
+    pub at_build: Vec<Diagnostic>,
     /// What is odd, but no error.
     pub warnings: Vec<Diagnostic>,
     /// The text; its `relocate` belongs to every diagnostic made of the places here.
@@ -85,13 +87,20 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
     let mut lowered = lower(&text);
     let mut diagnostics = text.warnings().to_vec();
     diagnostics.extend(text.relocate(std::mem::take(&mut lowered.problems)));
+    let at_build = text.relocate(std::mem::take(&mut lowered.at_build));
     match assemble(lowered, &file) {
         Some(parts) if !diagnostics.iter().any(Diagnostic::is_error) => {
             let (project, cleanup, places, claims) = parts;
-            Ok(LoweredConfig { project, claims, cleanup, places, warnings: diagnostics, text })
+            diagnostics.extend(at_build.iter().map(as_warning));
+            Ok(LoweredConfig { project, claims, cleanup, places, at_build, warnings: diagnostics, text })
         }
         _ => Err(ConfigError { diagnostics, sources: text.sources(), rendered: Some(text.rendered().text.clone()) }),
     }
+}
+
+/// What stops a build, for commands that build nothing.
+fn as_warning(problem: &Diagnostic) -> Diagnostic {
+    Diagnostic { severity: Severity::Warning, ..problem.clone() }.note("it stops a build")
 }
 
 /// What the documents of a text say, in the order of their places.
@@ -174,9 +183,15 @@ pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigEr
         .map(|(name, _)| format!("`{name}`"))
         .collect();
     let problem = match names.as_slice() {
-        [] => Diagnostic::error("this dialect has no file name of its own").help("name the file by --config"),
-        names => Diagnostic::error(format!("there is no config: looked for {}", names.join(", ")))
-            .help("write a `stager.yaml` and commit it, or name the file by --config"),
+        [] => Diagnostic::error("this dialect has no file name of its own")
+            .code("usage")
+            .help("name the file by --config"),
+        names => {
+            let wanted = request.dialect.map_or("stager.yaml", |dialect| dialect.file_name().unwrap_or("stager.yaml"));
+            Diagnostic::error(format!("there is no config: looked for {}", names.join(", ")))
+                .code("file-not-found")
+                .help(format!("write a `{wanted}` and commit it, or name the file by --config"))
+        }
     };
     Err(ConfigError::single(problem))
 }

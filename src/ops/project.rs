@@ -225,6 +225,15 @@ fn check_inside(repository: &Repository, config: Option<&str>) -> Result<(), Err
     Ok(())
 }
 
+/// What lets a config be read, but not be built.
+fn refuse_unbuildable(config: &LoweredConfig) -> Result<(), Error> {
+    if config.at_build.is_empty() {
+        return Ok(());
+    }
+    let rendered = Some(config.text.rendered().text.clone());
+    Err(ConfigError { diagnostics: config.at_build.clone(), sources: config.text.sources(), rendered }.into())
+}
+
 /// The image whose document a place is in.
 fn image_at<'c>(config: &'c LoweredConfig, place: &Place) -> Option<&'c ImageName> {
     let before = config.places.iter().filter(|(_, start)| start.file == place.file && start.line <= place.line);
@@ -251,6 +260,7 @@ impl OpenProject {
     ) -> Result<Self, Error> {
         let files = ProjectFiles::open(options, store)?;
         let config = files.load(options)?;
+        refuse_unbuildable(&config)?;
         for warning in &config.warnings {
             let place =
                 warning.place.as_ref().map(|place| format!("{}:{}: ", place.file, place.line)).unwrap_or_default();

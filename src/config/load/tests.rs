@@ -4,6 +4,7 @@ use crate::source::MemoryFiles;
 use crate::ui::diagnostics;
 
 mod errors;
+mod go;
 mod sample;
 mod speed;
 

@@ -82,7 +82,6 @@ fn image(file: &str, node: &Node, lowered: &mut Lowered) {
         import_marks,
         variable_marks: Vec::new(),
         mentions: Vec::new(),
-        range: 0..0,
         spec: valid.then_some(spec),
     });
 }

@@ -11,7 +11,6 @@ use super::dependencies::{self, Dependency, Into};
 use super::images::{Lowering, Named, names};
 use super::paths;
 use super::project::present;
-use super::sections::Image;
 use super::stapel::variables;
 use super::warnings::Deprecated;
 use super::{image_spec, platforms, secrets};
@@ -22,8 +21,7 @@ use crate::config::werf::code;
 use crate::config::werf::schema::DockerfileSection;
 use crate::config::yaml::{Content as Yaml, Mark, Node};
 
-pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, image: &Image<DockerfileSection>) {
-    let section = &image.section;
+pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, section: &DockerfileSection) {
     let written = section.image.as_ref().map(|names| names.value.0.as_slice()).unwrap_or_default();
     context.subject = written.first().map(|name| name.value.clone()).unwrap_or_default();
     let dependencies = dependencies::lower(context, &section.dependencies, Into::BuildArguments);
@@ -63,7 +61,6 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, imag
             import_marks: Vec::new(),
             variable_marks: dependencies.iter().flat_map(|d| d.values.iter().map(|_| d.image.mark)).collect(),
             mentions: named.clone(),
-            range: image.range.clone(),
             spec: Some(spec),
             name,
         });

@@ -101,8 +101,8 @@ fn lower_images(file: &str, project: &Project, sections: &[Written], warnings: &
         let mut context = Context::new(file, warnings);
         match section {
             Written::Project(_) => continue,
-            Written::Stapel(image) => stapel::lower(&mut lowering, &mut context, image),
-            Written::Dockerfile(image) => dockerfile::lower(&mut lowering, &mut context, image),
+            Written::Stapel(section) => stapel::lower(&mut lowering, &mut context, section),
+            Written::Dockerfile(section) => dockerfile::lower(&mut lowering, &mut context, section),
         }
         lowered.claims.append(&mut context.claims);
         lowered.at_build.append(&mut context.at_build);

@@ -1,7 +1,5 @@
 //! From documents to sections as written: what kind each is, and the rules that hold for a section by itself.
 
-use std::ops::Range;
-
 use super::ansible;
 use super::context::{Context, filled};
 use super::project::present;
@@ -13,14 +11,8 @@ use crate::config::yaml::{Content, Entry, Mark, Node, Section};
 /// A section that could be read.
 pub(super) enum Written {
     Project(Box<ProjectSection>),
-    Stapel(Box<Image<StapelSection>>),
-    Dockerfile(Box<Image<DockerfileSection>>),
-}
-
-/// A section of images, and its part of the text.
-pub(super) struct Image<T> {
-    pub(super) section: T,
-    pub(super) range: Range<usize>,
+    Stapel(Box<StapelSection>),
+    Dockerfile(Box<DockerfileSection>),
 }
 
 /// Reads a section; `None` when it is of no kind, or was malformed.
@@ -35,17 +27,16 @@ pub(super) fn read(context: &mut Context<'_>, section: Section) -> Option<Writte
         }
     };
     let has = |key: &str| entries.iter().any(|entry| entry.key == key);
-    let range = section.range;
     if has("configVersion") {
         ProjectSection::read(&node, &mut context.reader).map(|section| Written::Project(Box::new(section)))
     } else if has("dockerfile") {
         let section = DockerfileSection::read(&node, &mut context.reader)?;
         dockerfile(context, &section);
-        Some(Written::Dockerfile(Box::new(Image { section, range })))
+        Some(Written::Dockerfile(Box::new(section)))
     } else if has("image") || has("artifact") {
         let section = StapelSection::read(&node, &mut context.reader)?;
         stapel(context, &section);
-        Some(Written::Stapel(Box::new(Image { section, range })))
+        Some(Written::Stapel(Box::new(section)))
     } else {
         unknown(context, &node, entries);
         None
