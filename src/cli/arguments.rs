@@ -32,8 +32,12 @@ pub(super) struct ProjectArguments {
     platform: Vec<Platform>,
 
     /// Read files that are not committed and variables that are not allowed, with a warning for each
-    #[arg(long, env = "STAGER_LOOSE_GITERMINISM", conflicts_with = "dev", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "STAGER_LOOSE_GITERMINISM", value_parser = BoolishValueParser::new())]
     loose_giterminism: bool,
+
+    /// The file of giterminism rules, relative to the project directory
+    #[arg(long, value_name = "FILE", env = "STAGER_GITERMINISM_CONFIG")]
+    giterminism_config: Option<String>,
 
     /// Build the working tree as it is, instead of the commit
     #[arg(long, env = "STAGER_DEV", value_parser = BoolishValueParser::new())]
@@ -63,10 +67,12 @@ impl ProjectArguments {
             config: self.config,
             dialect: self.dialect,
             mode: match (self.dev, self.loose_giterminism) {
-                (true, _) => Mode::Dev,
-                (_, true) => Mode::Loose,
-                _ => Mode::Strict,
+                (true, true) => Mode::LooseDev,
+                (true, false) => Mode::Dev,
+                (false, true) => Mode::Loose,
+                (false, false) => Mode::Strict,
             },
+            giterminism_config: self.giterminism_config,
             platforms: self.platform,
             env: context.env.clone(),
             registry: RegistryAccess { docker_config, insecure: self.insecure_registry, proxy },

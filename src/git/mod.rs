@@ -33,6 +33,7 @@ mod stream;
 mod submodule;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod tree;
 mod worktree;
 #[cfg(test)]
@@ -46,5 +47,6 @@ pub use remote::{Fetched, IsCancelled, RemoteReference, Remotes};
 pub use repository::{Head, Repository};
 pub use snapshot::Snapshot;
 pub use stream::{OutEntry, OutKind, OutSink, stream, stream_laid_out};
+pub use trail::{Hop, Trail, TrailEnd};
 pub use tree::{FileMode, ListEntry, TreeEntry, is_lfs_pointer};
 pub use worktree::{Scope, Uncommitted};

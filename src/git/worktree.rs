@@ -6,14 +6,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use git2::Oid;
-use rustix::fs::{self, AtFlags, CWD};
+use rustix::fs::{self, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use stages::ObjectId;
 use stages::filter::PathFilter;
 
 use super::diff::ChangeKind;
 use super::error::{GitError, shown};
-use super::index::Index;
+use super::index::{Index, IndexEntry};
 use super::repository::{Head, Repository, object_id, oid};
 use super::scan::{Findings, Scan, Trust, hash_on_disk, mode_on_disk};
 use super::staged::Staged;
@@ -99,13 +99,19 @@ impl Repository {
             && !Converter::new(self)?.gives(path, committed))
     }
 
-    /// The content of a working file of at most `limit` bytes; `None` if there is none. Symbolic links are followed
-    /// within the work tree.
+    /// The content of a working file of at most `limit` bytes; `None` if it is gone. The path is free of links, as
+    /// [`Repository::trail_on_disk`] gives it.
     pub fn working_file(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<Vec<u8>>, GitError> {
         let path = path.as_ref();
-        let Some(place) = self.working_path(path)? else { return Ok(None) };
-        let failed = |error| GitError::io("read", &place, error);
-        let file = fs_err::File::open(&place).map_err(failed)?;
+        let place = self.work_path(&segments(path)?.join(&b'/'))?;
+        let failed = |error: std::io::Error| GitError::io("read", &place, error);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match fs::open(&place, flags, Mode::empty()) {
+            Ok(file) => std::fs::File::from(file),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(Errno::LOOP) => return Err(GitError::NotA { path: shown(path), expected: "file" }),
+            Err(error) => return Err(failed(error.into())),
+        };
         let meta = file.metadata().map_err(failed)?;
         if !meta.is_file() {
             return Err(GitError::NotA { path: shown(path), expected: "file" });
@@ -126,54 +132,60 @@ impl Repository {
         ignored.map_err(|error| self.failed(format!("apply ignore rules to `{}`", shown(path)), error))
     }
 
-    /// Where a path of the work tree leads when all links are followed, relative to the repository's root; `None` if
-    /// there is nothing.
-    pub fn working_target(&self, path: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, GitError> {
-        let root = self.work_path(b"")?;
-        let place = self.working_path(path.as_ref())?;
-        Ok(place.and_then(|place| Some(place.strip_prefix(&root).ok()?.as_os_str().as_bytes().to_vec())))
+    /// The submodule that the path is in, if another commit is checked out in it than the tree records.
+    pub fn moved_submodule(&self, tree: &ObjectId, path: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, GitError> {
+        let path = path.as_ref();
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in ends.chain(std::iter::once(path.len())) {
+            let Some(found) = self.find(tree, &path[..end])? else { return Ok(None) };
+            if found.mode == FileMode::Submodule {
+                let place = self.work_path(&path[..end])?;
+                let checked_out = Self::open(&place).and_then(|inner| inner.head());
+                let moved = checked_out.is_ok_and(|head| oid(&head.commit) != found.id);
+                return Ok(moved.then(|| path[..end].to_vec()));
+            }
+        }
+        Ok(None)
     }
 
-    /// Whether a path of the work tree is a directory, following links.
-    pub fn working_directory_exists(&self, path: impl AsRef<[u8]>) -> Result<bool, GitError> {
-        Ok(self.working_path(path.as_ref())?.is_some_and(|place| place.is_dir()))
+    /// Whether git was told not to have the path in the work tree, or not to look at it there: outside of a sparse
+    /// checkout, or marked so with `git update-index`.
+    pub fn is_unwatched(&self, path: impl AsRef<[u8]>) -> Result<bool, GitError> {
+        let path = path.as_ref();
+        let index = Index::load(self)?;
+        let unwatched = |entry: &IndexEntry| {
+            let known = index.path(entry);
+            known == path && entry.unwatched || known.ends_with(b"/") && path.starts_with(known)
+        };
+        Ok(index.entries().iter().any(unwatched))
     }
 
     /// The files and links on disk beneath `prefix` that pass the filter, whose patterns are relative to it, whether
-    /// git knows them or not. Sorted; paths are relative to `prefix`.
-    pub fn working_files(&self, prefix: impl AsRef<[u8]>, filter: &PathFilter) -> Result<Vec<Vec<u8>>, GitError> {
-        let Some(start) = self.working_path(prefix.as_ref())?.filter(|place| place.is_dir()) else {
-            return Ok(Vec::new());
-        };
+    /// git knows them or not, and links that may lead to something that passes: each with whether it is a link. Sorted;
+    /// paths are relative to `prefix`, which is free of links.
+    pub fn working_files(
+        &self,
+        prefix: impl AsRef<[u8]>,
+        filter: &PathFilter,
+    ) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
+        let start = self.work_path(prefix.as_ref())?;
         let mut found = Vec::new();
         let mut pending = vec![Vec::new()];
         while let Some(directory) = pending.pop() {
-            for (name, is_directory) in read_names(&start.join(OsStr::from_bytes(&directory)))? {
+            for (name, kind) in read_names(&start.join(OsStr::from_bytes(&directory)))? {
                 let mut path = directory.clone();
                 super::tree::push_segment(&mut path, &name);
-                if is_directory && filter.may_contain(&path) {
-                    pending.push(path);
-                } else if !is_directory && filter.matches(&path) {
-                    found.push(path);
+                match kind {
+                    NameKind::Directory if filter.may_contain(&path) => pending.push(path),
+                    NameKind::Directory => {}
+                    NameKind::Link if filter.matches(&path) || filter.may_contain(&path) => found.push((path, true)),
+                    NameKind::File if filter.matches(&path) => found.push((path, false)),
+                    NameKind::Link | NameKind::File => {}
                 }
             }
         }
         found.sort_unstable();
         Ok(found)
-    }
-
-    /// Where a path leads on disk; `None` if there is nothing.
-    fn working_path(&self, path: &[u8]) -> Result<Option<PathBuf>, GitError> {
-        let root = self.work_path(b"")?;
-        let place = self.work_path(&segments(path)?.join(&b'/'))?;
-        match fs_err::canonicalize(&place) {
-            Ok(real) if real.starts_with(&root) => Ok(Some(real)),
-            Ok(_) => Err(GitError::Outside { path: shown(path) }),
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-                Ok(None)
-            }
-            Err(error) => Err(GitError::io("read", place, error)),
-        }
     }
 
     /// All differences, sorted by path.
@@ -233,7 +245,8 @@ impl Repository {
                 changes.push((path, ChangeKind::Added));
                 continue;
             }
-            for (name, is_directory) in read_names(&place)? {
+            for (name, kind) in read_names(&place)? {
+                let is_directory = kind == NameKind::Directory;
                 let inner = [path.as_slice(), b"/", &name].concat();
                 let relevant =
                     if is_directory { scopes.reach(&inner) != Reach::Nothing } else { scopes.contains(&inner) };
@@ -346,13 +359,26 @@ impl Converter {
 
 pub(super) type Changes = Vec<(Vec<u8>, ChangeKind)>;
 
-/// The names in a directory without `.git`, and which are directories; empty if it cannot be read as one.
-fn read_names(directory: &Path) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
+/// What a name in a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NameKind {
+    Directory,
+    Link,
+    File,
+}
+
+/// The names in a directory without `.git`; empty if it cannot be read as one.
+fn read_names(directory: &Path) -> Result<Vec<(Vec<u8>, NameKind)>, GitError> {
     let failed = |error| GitError::io("read", directory, error);
     let entries = match fs_err::read_dir(directory) {
         Ok(entries) => entries,
         // An untracked directory that is closed to us or gone hides nothing that a commit could have.
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory | std::io::ErrorKind::PermissionDenied
+            ) =>
+        {
             return Ok(Vec::new());
         }
         Err(error) => return Err(failed(error)),
@@ -360,9 +386,14 @@ fn read_names(directory: &Path) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(failed)?;
-        let is_directory = entry.file_type().map_err(failed)?.is_dir();
+        let kind = entry.file_type().map_err(failed)?;
+        let kind = match (kind.is_dir(), kind.is_symlink()) {
+            (true, _) => NameKind::Directory,
+            (_, true) => NameKind::Link,
+            _ => NameKind::File,
+        };
         if entry.file_name() != ".git" {
-            names.push((entry.file_name().as_bytes().to_vec(), is_directory));
+            names.push((entry.file_name().as_bytes().to_vec(), kind));
         }
     }
     Ok(names)

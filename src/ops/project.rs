@@ -33,6 +33,8 @@ pub struct ProjectOptions {
     pub dialect: Option<Dialect>,
     /// How giterminism is enforced.
     pub mode: Mode,
+    /// The one file of giterminism rules, relative to the project directory; `None` looks for them.
+    pub giterminism_config: Option<String>,
     /// Platforms in place of the config's; empty keeps those.
     pub platforms: Vec<Platform>,
     /// The environment that templates and secrets may look into.
@@ -86,7 +88,7 @@ impl ProjectFiles {
         let repository = Repository::discover(&options.directory)?;
         let head = repository.head()?;
         let (repository, tree) = match options.mode {
-            Mode::Dev => {
+            Mode::Dev | Mode::LooseDev => {
                 let snapshot = repository.snapshot(&head, &store.join("git/dev"), threads())?;
                 (snapshot.repository, snapshot.tree)
             }
@@ -99,6 +101,8 @@ impl ProjectFiles {
                 mode: options.mode,
                 env: options.env.clone(),
                 directory: options.directory.clone(),
+                rules: options.giterminism_config.clone(),
+                survey: false,
             },
         )?;
         let gate = gate.with_checksum_cache(store.join("base-checksums-v1"));
@@ -228,7 +232,7 @@ impl OpenProject {
 
     /// Warns of mapped files that differ from the commit: they are not what is built.
     pub fn warn_of_uncommitted(&self, plan: &Plan, events: &Arc<dyn EventSink>) {
-        if self.mode == Mode::Dev {
+        if self.mode.is_dev() {
             return;
         }
         let Ok(filters) = self.mapped(plan) else { return };

@@ -6,8 +6,8 @@ use globset::GlobBuilder;
 
 /// Reads the project's files and the environment, under whatever policy the implementation holds.
 ///
-/// Paths are relative to the project directory, separated by `/`, without `.` or `..` segments. The answers of one
-/// reader do not change while it lives.
+/// Paths and patterns are relative to the project directory, separated by `/`; a reader may let `..` at their start lead to
+/// directories above. The answers of one reader do not change while it lives.
 pub trait FileReader: Send + Sync {
     /// The content of a file.
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadError>;
@@ -44,6 +44,8 @@ pub enum ReadErrorKind {
 pub struct ReadError {
     /// Why.
     pub kind: ReadErrorKind,
+    /// A stable word for programs, finer than the kind.
+    pub class: &'static str,
     /// Names what was read and why it failed, lower case.
     pub message: String,
     /// What to do about it.
@@ -53,7 +55,20 @@ pub struct ReadError {
 impl ReadError {
     /// An error of that kind.
     pub fn new(kind: ReadErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        let class = match kind {
+            ReadErrorKind::NotFound => "file-not-found",
+            ReadErrorKind::Invalid => "glob-syntax",
+            ReadErrorKind::Refused => "giterminism-denied",
+            ReadErrorKind::Failed => "io",
+        };
+        Self { kind, class, message: message.into(), hint: None }
+    }
+
+    /// With a finer word.
+    #[must_use]
+    pub fn class(mut self, class: &'static str) -> Self {
+        self.class = class;
+        self
     }
 
     /// There is no such file.
