@@ -74,7 +74,7 @@ impl ConfigError {
 
     /// Whether giterminism refused something that the config needs.
     pub fn is_refusal(&self) -> bool {
-        self.diagnostics.iter().any(|diagnostic| diagnostic.code.as_deref() == Some(Diagnostic::GITERMINISM))
+        self.diagnostics.iter().any(Diagnostic::is_refusal)
     }
 }
 
@@ -192,11 +192,7 @@ fn read(request: &LoadRequest<'_>, path: &str) -> Result<SourceFile, ConfigError
 }
 
 fn unreadable(error: &ReadError) -> ConfigError {
-    let mut problem = Diagnostic::error(error.message.clone());
-    problem.help.clone_from(&error.hint);
-    if error.is_refusal() {
-        problem = problem.code(Diagnostic::GITERMINISM);
-    }
+    let mut problem = Diagnostic::of_read(error);
     if error.kind == ReadErrorKind::NotFound && problem.help.is_none() {
         problem.help = Some("the config is read from the commit: is the file committed?".to_owned());
     }

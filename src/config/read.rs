@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         let path = self.path_to(&entry.key);
         let meant = nearest(&entry.key, known.iter().copied());
         let problem = self.error(entry.mark, format!("unknown key `{path}`"));
-        problem.code = Some("unknown-key".to_owned());
+        problem.code = Some("unknown-field".to_owned());
         problem.help = Some(match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("the keys here are {}", list(known)),

@@ -40,7 +40,7 @@ impl Checker<'_> {
             GraphProblem::WrongKind { node, reference, target } => self.wrong_kind(*node, *reference, *target),
             GraphProblem::Itself { node, reference } => {
                 let message = format!("`{}` refers to itself", self.images[*node].name);
-                self.at(self.reference_mark(*node, *reference), message).code("cycle")
+                self.at(self.reference_mark(*node, *reference), message).code("image-cycle")
             }
             GraphProblem::Cycle(cycle) => self.cycle(cycle),
         }
@@ -70,7 +70,7 @@ impl Checker<'_> {
             self.images[node].name,
             named.target
         );
-        self.at(self.reference_mark(node, reference), message).code("unknown-reference").help(help)
+        self.at(self.reference_mark(node, reference), message).code("image-not-found").help(help)
     }
 
     fn wrong_kind(&self, node: usize, reference: usize, target: usize) -> Diagnostic {
@@ -104,7 +104,7 @@ impl Checker<'_> {
             });
         }
         let problem = problem.unwrap_or_else(|| Diagnostic::error("images need each other in a circle"));
-        problem.code("cycle").help("move what both need into an artifact of its own")
+        problem.code("image-cycle").help("move what both need into an artifact of its own")
     }
 
     fn unused(&self, index: usize) -> Diagnostic {

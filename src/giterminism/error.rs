@@ -98,25 +98,24 @@ impl Error {
         Self::Io { action, path: path.into(), source }
     }
 
+    /// The class of the problem, as diagnostics have it.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.kind.code()),
+            Self::Rules { .. } => Some("giterminism-config-invalid"),
+            Self::NotFound { .. } | Self::Outside { .. } => Some("file-not-found"),
+            Self::LinkLoop { .. } => Some("symlink-loop"),
+            Self::LfsPointer { .. } => Some("lfs-pointer"),
+            Self::NoVariable { .. } | Self::NoHome { .. } => Some("env-unset"),
+            Self::BadPattern { .. } => Some("glob-syntax"),
+            Self::Git(error) => error.code(),
+            _ => None,
+        }
+    }
+
     /// Whether giterminism refused, rather than something failing.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_))
-    }
-
-    /// A stable word for what went wrong; see docs/guide/giterminism.md.
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::Refused(refusal) => refusal.kind.class(),
-            Self::Rules { .. } => "giterminism-config-invalid",
-            Self::NotFound { .. } | Self::Outside { .. } => "file-not-found",
-            Self::BadPath { .. } => "directive-path",
-            Self::BadPattern { .. } => "glob-syntax",
-            Self::LinkLoop { .. } => "symlink-loop",
-            Self::LfsPointer { .. } => "lfs-pointer",
-            Self::NoVariable { .. } | Self::NoHome { .. } => "env-unset",
-            Self::Io { .. } => "io",
-            Self::Git(_) => "repository",
-        }
     }
 
     /// What to do about it, where that is known.
@@ -260,8 +259,8 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl RefusalKind {
-    /// A stable word for it.
-    pub fn class(self) -> &'static str {
+    /// The class of the problem, as diagnostics have it.
+    pub fn code(self) -> &'static str {
         match self {
             Self::Modified | Self::Deleted | Self::Submodule => "uncommitted",
             Self::Untracked => "untracked",

@@ -246,7 +246,8 @@ impl From<Error> for ReadError {
             message.push_str(&source.to_string());
             cause = source.source();
         }
-        let read = Self::new(kind, message).class(error.class());
+        let mut read = Self::new(kind, message);
+        read.code = error.code().or(read.code);
         match error.remedy() {
             Some(remedy) => read.hint(remedy),
             None => read,

@@ -172,14 +172,10 @@ fn image_at<'c>(config: &'c LoweredConfig, place: &Place) -> Option<&'c ImageNam
 /// A claim that the gate does not grant, where the config makes it.
 fn refusal(error: giterminism::Error, place: Place, image: Option<&ImageName>) -> Diagnostic {
     let error: ReadError = error.into();
-    let mut diagnostic = Diagnostic::error(error.message.clone()).at(place);
-    if error.is_refusal() {
-        diagnostic = diagnostic.code(Diagnostic::GITERMINISM);
-    }
+    let mut diagnostic = Diagnostic::of_read(&error).at(place);
     if let Some(image) = image {
         diagnostic = diagnostic.label(format!("in image `{image}`"));
     }
-    diagnostic.help = error.hint;
     diagnostic
 }
 

@@ -44,8 +44,8 @@ pub enum ReadErrorKind {
 pub struct ReadError {
     /// Why.
     pub kind: ReadErrorKind,
-    /// A stable word for programs, finer than the kind.
-    pub class: &'static str,
+    /// The class of the problem, as in [`Diagnostic::code`](super::Diagnostic::code).
+    pub code: Option<&'static str>,
     /// Names what was read and why it failed, lower case.
     pub message: String,
     /// What to do about it.
@@ -55,25 +55,24 @@ pub struct ReadError {
 impl ReadError {
     /// An error of that kind.
     pub fn new(kind: ReadErrorKind, message: impl Into<String>) -> Self {
-        let class = match kind {
-            ReadErrorKind::NotFound => "file-not-found",
-            ReadErrorKind::Invalid => "glob-syntax",
-            ReadErrorKind::Refused => "giterminism-denied",
-            ReadErrorKind::Failed => "io",
+        let code = match kind {
+            ReadErrorKind::NotFound => Some("file-not-found"),
+            ReadErrorKind::Refused => Some("giterminism-denied"),
+            ReadErrorKind::Invalid | ReadErrorKind::Failed => None,
         };
-        Self { kind, class, message: message.into(), hint: None }
-    }
-
-    /// With a finer word.
-    #[must_use]
-    pub fn class(mut self, class: &'static str) -> Self {
-        self.class = class;
-        self
+        Self { kind, code, message: message.into(), hint: None }
     }
 
     /// There is no such file.
     pub fn not_found(path: &str) -> Self {
         Self::new(ReadErrorKind::NotFound, format!("there is no file `{path}`"))
+    }
+
+    /// With the class of the problem.
+    #[must_use]
+    pub fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
     }
 
     /// With a remedy.

@@ -191,9 +191,6 @@ impl Object for Files {
             },
             "Glob" => {
                 let files = self.host.glob(&path)?;
-                if files.is_empty() {
-                    return Err(format!("{{{{ .Files.Glob {} }}}}: no matches found", quoted(path.as_bytes())));
-                }
                 Ok(Value::map(files.into_iter().map(|(path, text)| (path, Value::string(text)))))
             }
             "Exists" => self.host.exists(&path).map(Value::Bool),

@@ -54,7 +54,7 @@ impl<'a> Context<'a> {
         if !broken.contains(&key) {
             let path = self.reader.path_to(key);
             let problem = self.reader.error(mark, format!("missing key `{path}`"));
-            problem.code = Some("missing-key".to_owned());
+            problem.code = Some("directive-required".to_owned());
         }
     }
 
