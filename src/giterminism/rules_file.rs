@@ -75,13 +75,14 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn text(&mut self, text: &str) {
-        let documents = yaml::parse(self.file, text);
-        self.mistakes.extend(documents.problems);
-        if let Some(second) = documents.documents.get(1) {
-            self.mistake(second, "a second document: rules are one document");
-        }
-        if let Some(root) = documents.documents.first() {
+        let (sections, problems) = yaml::parse_sections(self.file, text);
+        self.mistakes.extend(problems.into_iter().filter(Diagnostic::is_error));
+        let mut documents = sections.iter().filter_map(|section| section.node.as_ref());
+        if let Some(root) = documents.next() {
             self.section(root, "");
+        }
+        if let Some(second) = documents.next() {
+            self.mistake(second, "a second document: rules are one document");
         }
         if self.mistakes.is_empty() && !self.version {
             let missing = Diagnostic::error("giterminismConfigVersion: 1 is missing");
@@ -168,7 +169,8 @@ impl Reader<'_> {
             return self.wrong_type(node, "giterminismConfigVersion", "1");
         };
         let one = match scalar.kind {
-            ScalarKind::Integer | ScalarKind::Float => number(&scalar.text) == Some(1.0),
+            ScalarKind::Integer => yaml::integer(&scalar.text) == Some(1),
+            ScalarKind::Float => scalar.text.parse() == Ok(1.0),
             ScalarKind::Text => scalar.text == "1",
             ScalarKind::Null | ScalarKind::Boolean => false,
         };
@@ -229,7 +231,7 @@ impl Reader<'_> {
                 }
                 Some(text) => texts.push(text.to_owned()),
                 None => {
-                    let message = format!("an entry of `{path}` must be text, not {}", described(item));
+                    let message = format!("an entry of `{path}` must be text, not {}", item.describe());
                     self.mistake(item, message).help = Some("put it in quotes".to_owned());
                 }
             }
@@ -238,36 +240,16 @@ impl Reader<'_> {
     }
 }
 
-fn described(node: &Node) -> &'static str {
-    if truth(node).is_some() { "a boolean" } else { node.describe() }
-}
-
 fn text_of(node: &Node) -> Option<&str> {
     match &node.content {
-        Content::Scalar(Scalar { text, kind: ScalarKind::Text }) if truth(node).is_none() => Some(text),
+        Content::Scalar(Scalar { text, kind: ScalarKind::Text }) => Some(text),
         _ => None,
     }
 }
 
-/// A truth value as YAML 1.1 knows them; quoted words are text.
 fn truth(node: &Node) -> Option<bool> {
-    let Content::Scalar(scalar) = &node.content else { return None };
-    // Quotes count in what is written, and not in the text.
-    let plain = node.mark.len == scalar.text.chars().count();
-    match (scalar.kind, scalar.text.as_str()) {
-        (ScalarKind::Boolean, text) => Some(text.eq_ignore_ascii_case("true")),
-        (_, "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON") if plain => Some(true),
-        (_, "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF") if plain => Some(false),
+    match &node.content {
+        Content::Scalar(Scalar { text, kind: ScalarKind::Boolean }) => yaml::boolean(text),
         _ => None,
-    }
-}
-
-fn number(text: &str) -> Option<f64> {
-    let text = text.replace('_', "");
-    let text = text.strip_prefix('+').unwrap_or(&text);
-    let radix = |prefix, radix| text.strip_prefix(prefix).and_then(|rest| u32::from_str_radix(rest, radix).ok());
-    match radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| radix("0b", 2)) {
-        Some(value) => Some(f64::from(value)),
-        None => text.parse().ok(),
     }
 }
