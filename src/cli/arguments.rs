@@ -43,6 +43,10 @@ pub(super) struct ProjectArguments {
     #[arg(long, env = "STAGER_DEV", value_parser = BoolishValueParser::new())]
     dev: bool,
 
+    /// With --dev: leave changes of files that match this pattern out. May be given several times, or separated by commas
+    #[arg(long, value_name = "GLOB", env = "STAGER_DEV_IGNORE", value_delimiter = ',')]
+    dev_ignore: Vec<String>,
+
     /// Registries to reach without TLS, or with a certificate that nobody vouches for
     #[arg(long, value_name = "HOST", env = "STAGER_INSECURE_REGISTRY", value_delimiter = ',')]
     insecure_registry: Vec<String>,
@@ -73,6 +77,7 @@ impl ProjectArguments {
                 (false, false) => Mode::Strict,
             },
             giterminism_config: self.giterminism_config,
+            dev_ignore: self.dev_ignore,
             platforms: self.platform,
             env: context.env.clone(),
             registry: RegistryAccess { docker_config, insecure: self.insecure_registry, proxy },

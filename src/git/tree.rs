@@ -427,8 +427,3 @@ pub(super) fn push_segment(path: &mut Vec<u8>, segment: &[u8]) {
     }
     path.extend_from_slice(segment);
 }
-
-/// Whether a blob is a pointer that git-LFS left in place of a large file.
-pub fn is_lfs_pointer(content: &[u8]) -> bool {
-    content.len() < 1024 && content.starts_with(b"version https://git-lfs.github.com/spec/v1\n")
-}

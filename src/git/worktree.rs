@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use git2::Oid;
+use git2::{ObjectType, Oid};
 use rustix::fs::{self, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use stages::ObjectId;
@@ -14,6 +14,8 @@ use stages::filter::PathFilter;
 use super::diff::ChangeKind;
 use super::error::{GitError, shown};
 use super::index::{Index, IndexEntry};
+use super::known::Known;
+use super::lfs::{is_attributes, is_tracked, pointer_to};
 use super::repository::{Head, Repository, object_id, oid};
 use super::scan::{Findings, Scan, Trust, hash_on_disk, mode_on_disk};
 use super::staged::Staged;
@@ -39,6 +41,8 @@ pub struct Uncommitted {
     pub removed: u64,
     /// The first of them by path.
     pub names: Vec<(Vec<u8>, ChangeKind)>,
+    /// Submodules among the modified paths: another commit is checked out in them than HEAD records.
+    pub moved: Vec<Vec<u8>>,
     /// There are so many untracked files that not all were counted.
     pub incomplete: bool,
 }
@@ -69,13 +73,13 @@ impl Repository {
         if self.work_dir().is_none() || scopes.is_empty() {
             return Ok(Uncommitted::default());
         }
-        let (mut changes, incomplete) =
-            self.work_changes(oid(&head.tree), &Scopes(scopes), threads, UNTRACKED_LIMIT)?;
+        let survey = Survey { scopes: &Scopes(scopes), threads, untracked: UNTRACKED_LIMIT, known: None };
+        let Work { mut changes, moved, incomplete } = self.work_changes(oid(&head.tree), &survey)?;
         let count = |wanted| changes.iter().filter(|(_, kind)| *kind == wanted).count() as u64;
         let (modified, added, removed) =
             (count(ChangeKind::Modified), count(ChangeKind::Added), count(ChangeKind::Removed));
         changes.truncate(names);
-        Ok(Uncommitted { modified, added, removed, names: changes, incomplete })
+        Ok(Uncommitted { modified, added, removed, names: changes, moved, incomplete })
     }
 
     /// Whether the working copy of a path differs from the tree in content, type or existence.
@@ -189,26 +193,22 @@ impl Repository {
     }
 
     /// All differences, sorted by path.
-    pub(super) fn work_changes(
-        &self,
-        head: Oid,
-        scopes: &Scopes<'_>,
-        threads: usize,
-        limit: usize,
-    ) -> Result<(Changes, bool), GitError> {
+    pub(super) fn work_changes(&self, head: Oid, survey: &Survey<'_>) -> Result<Work, GitError> {
+        let Survey { scopes, threads, untracked: limit, known } = *survey;
         let index = Index::load(self)?;
         let staged = Staged::compare(self, &index, head)?;
         let trust = self.trust();
-        let scan = Scan { repository: self, index: &index, staged: &staged, scopes, trust, threads };
-        let Findings { mut changes, untracked, submodules } = scan.run()?;
-        let mut incomplete = self.add_untracked(untracked, scopes, limit, &mut changes)?;
-        self.settle_missing(&staged, scopes, &mut changes);
+        let scan = Scan { repository: self, index: &index, staged: &staged, scopes, trust, threads, known };
+        let Findings { changes, untracked, submodules } = scan.run()?;
+        let mut work = Work { changes, ..Work::default() };
+        work.incomplete = self.add_untracked(untracked, scopes, limit, &mut work.changes)?;
+        self.settle_missing(&staged, scopes, &mut work.changes);
         for (path, recorded) in submodules {
-            incomplete |= self.submodule_changes(path, recorded, scopes, threads, limit, &mut changes)?;
+            self.submodule_changes(path, recorded, survey, &mut work)?;
         }
-        changes.sort();
-        self.drop_converted(head, &index, &mut changes)?;
-        Ok((changes, incomplete))
+        work.changes.sort();
+        self.drop_converted(head, &index, &mut work.changes)?;
+        Ok(work)
     }
 
     pub(super) fn trust(&self) -> Trust {
@@ -274,28 +274,30 @@ impl Repository {
         &self,
         path: Vec<u8>,
         recorded: Option<Oid>,
-        scopes: &Scopes<'_>,
-        threads: usize,
-        limit: usize,
-        changes: &mut Changes,
-    ) -> Result<bool, GitError> {
+        survey: &Survey<'_>,
+        work: &mut Work,
+    ) -> Result<(), GitError> {
         let place = self.work_path(&path)?;
         if place.join(".git").symlink_metadata().is_err() {
-            return Ok(false);
+            return Ok(());
         }
         let inner = Self::open(&place)?;
         let head = inner.head()?;
         if recorded != Some(oid(&head.commit)) {
             let kind = if recorded.is_none() { ChangeKind::Added } else { ChangeKind::Modified };
-            changes.push((path, kind));
-            return Ok(false);
+            work.moved.extend(recorded.map(|_| path.clone()));
+            work.changes.push((path, kind));
+            return Ok(());
         }
         let everything = PathFilter::everything();
         let all = [Scope { path: b"", filter: &everything }];
-        let (found, incomplete) = inner.work_changes(oid(&head.tree), &Scopes(&all), threads, limit)?;
-        let found = found.into_iter().map(|(name, kind)| ([path.as_slice(), b"/", &name].concat(), kind));
-        changes.extend(found.filter(|(path, _)| scopes.contains(path)));
-        Ok(incomplete)
+        let found = inner.work_changes(oid(&head.tree), &Survey { scopes: &Scopes(&all), known: None, ..*survey })?;
+        let outer = |name: Vec<u8>| [path.as_slice(), b"/", &name].concat();
+        let changes = found.changes.into_iter().map(|(name, kind)| (outer(name), kind));
+        work.changes.extend(changes.filter(|(path, _)| survey.scopes.contains(path)));
+        work.moved.extend(found.moved.into_iter().map(outer).filter(|path| survey.scopes.contains(path)));
+        work.incomplete |= found.incomplete;
+        Ok(())
     }
 
     /// Drops files that only line ends or other conversions tell from what git stores. libgit2 converts each of them, so
@@ -320,13 +322,12 @@ impl Repository {
         Ok(())
     }
 
-    fn has_conversions(&self, index: &Index) -> bool {
-        let attributes = |path: &[u8]| path == b".gitattributes" || path.ends_with(b"/.gitattributes");
+    pub(super) fn has_conversions(&self, index: &Index) -> bool {
         let handle = self.handle();
         let configured = handle.config().and_then(|config| config.get_string("core.autocrlf"));
         configured.is_ok_and(|value| value != "false")
             || handle.path().join("info/attributes").exists()
-            || index.entries().iter().any(|entry| attributes(index.path(entry)))
+            || index.entries().iter().any(|entry| is_attributes(index.path(entry)))
     }
 }
 
@@ -353,8 +354,37 @@ impl Converter {
         let Ok(stat) = fs::statat(CWD, &place, AtFlags::SYMLINK_NOFOLLOW) else { return false };
         matches!(committed.mode, FileMode::Regular | FileMode::Executable)
             && mode_on_disk(&stat, committed.mode, self.trust) == Some(committed.mode)
-            && self.handle.blob_path(&place).is_ok_and(|id| id == committed.id)
+            && self.stored(path, &place) == Some(committed.id)
     }
+
+    /// The blob that git would store for a file.
+    fn stored(&self, path: &[u8], place: &Path) -> Option<Oid> {
+        if is_tracked(&self.handle, Path::new(OsStr::from_bytes(path)))
+            && let Some(pointer) = pointer_to(place).ok()?
+        {
+            return Oid::hash_object(ObjectType::Blob, &pointer).ok();
+        }
+        self.handle.blob_path(place).ok()
+    }
+}
+
+/// What a comparison looks at.
+#[derive(Clone, Copy)]
+pub(super) struct Survey<'a> {
+    pub(super) scopes: &'a Scopes<'a>,
+    pub(super) threads: usize,
+    /// Untracked entries looked at before the rest is left out.
+    pub(super) untracked: usize,
+    pub(super) known: Option<&'a Known>,
+}
+
+/// What a comparison found.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) changes: Changes,
+    /// Submodules among them in which another commit is checked out.
+    pub(super) moved: Vec<Vec<u8>>,
+    pub(super) incomplete: bool,
 }
 
 pub(super) type Changes = Vec<(Vec<u8>, ChangeKind)>;

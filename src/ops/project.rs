@@ -12,7 +12,7 @@ use stages::{BlobId, ImageName, ObjectId, Platform};
 use super::Error;
 use crate::builder::CancelToken;
 use crate::config::{self, Claim, ConfigError, Dialect, GitValues, LoadRequest, LoweredConfig};
-use crate::git::{Head, Remotes, Repository, Scope, Uncommitted};
+use crate::git::{Head, Remotes, Repository, Scope, SnapshotOptions, Uncommitted};
 use crate::giterminism::{self, Gate, GateOptions, Mode};
 use crate::plan::{self, CommitFacts};
 use crate::registry::{self, Client, Reference};
@@ -35,6 +35,8 @@ pub struct ProjectOptions {
     pub mode: Mode,
     /// The one file of giterminism rules, relative to the project directory; `None` looks for them.
     pub giterminism_config: Option<String>,
+    /// Patterns of changes that a snapshot of the working tree leaves out.
+    pub dev_ignore: Vec<String>,
     /// Platforms in place of the config's; empty keeps those.
     pub platforms: Vec<Platform>,
     /// The environment that templates and secrets may look into.
@@ -89,7 +91,9 @@ impl ProjectFiles {
         let head = repository.head()?;
         let (repository, tree) = match options.mode {
             Mode::Dev | Mode::LooseDev => {
-                let snapshot = repository.snapshot(&head, &store.join("git/dev"), threads())?;
+                let ignore = ignored(&repository, &options.dev_ignore)?;
+                let options = SnapshotOptions { store: &store.join("git/dev"), ignore: &ignore, threads: threads() };
+                let snapshot = repository.snapshot(&head, options)?;
                 (snapshot.repository, snapshot.tree)
             }
             Mode::Strict | Mode::Loose => (repository, head.tree.clone()),
@@ -161,6 +165,23 @@ impl ProjectFiles {
             Claim::SecretFile { path } => self.gate.check_secret(&SecretSource::File(path.clone())),
         }
     }
+}
+
+/// The changes that a snapshot takes: all but those that match. A pattern without `/` is a name anywhere in the project,
+/// any other a path in it; a directory stands for all that is in it.
+fn ignored(repository: &Repository, patterns: &[String]) -> Result<PathFilter, Error> {
+    let above = String::from_utf8_lossy(repository.prefix()).into_owned();
+    let whole = |pattern: &String| {
+        let bare = pattern.trim_end_matches('/');
+        let anywhere = if bare.contains('/') { "" } else { "**/" };
+        let above = if above.is_empty() { String::new() } else { format!("{}/", globset::escape(&above)) };
+        format!("{above}{anywhere}{}", bare.trim_start_matches('/'))
+    };
+    let exclude: Vec<String> = patterns.iter().map(whole).collect();
+    PathFilter::new(&[], &exclude).map_err(|error| {
+        let bad = patterns.iter().find(|pattern| PathFilter::new(&[], &[whole(pattern)]).is_err());
+        Error::DevIgnore { pattern: bad.cloned().unwrap_or_default(), reason: error.to_string() }
+    })
 }
 
 /// The image whose document a place is in.
