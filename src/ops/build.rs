@@ -96,8 +96,9 @@ fn outputs(texts: &[String], images: &[&PlannedImage]) -> Result<Vec<Output>, Er
     for text in texts {
         let first = outputs.len();
         for (at, image) in images.iter().enumerate() {
-            let filled =
-                text.replace("%image%", &image.name.in_paths()).replace("%platform%", &image.platform.to_string().replace('/', "-"));
+            let filled = text
+                .replace("%image%", &image.name.in_paths())
+                .replace("%platform%", &image.platform.to_string().replace('/', "-"));
             match outputs[first..].iter_mut().find(|output| output.text == filled) {
                 Some(output) => output.images.push(at),
                 None => {
