@@ -48,9 +48,17 @@ pub(super) struct ProjectArguments {
     #[arg(long, env = "STAGER_LOOSE_GITERMINISM", value_parser = BoolishValueParser::new())]
     loose_giterminism: bool,
 
+    /// The file of giterminism rules, relative to the project directory
+    #[arg(long, value_name = "FILE", env = "STAGER_GITERMINISM_CONFIG")]
+    giterminism_config: Option<String>,
+
     /// Build the working tree as it is, instead of the commit
     #[arg(long, env = "STAGER_DEV", value_parser = BoolishValueParser::new())]
     dev: bool,
+
+    /// With --dev: leave changes of files that match this pattern out. May be given several times, or separated by commas
+    #[arg(long, value_name = "GLOB", env = "STAGER_DEV_IGNORE", value_delimiter = ',')]
+    dev_ignore: Vec<String>,
 
     /// Registries to reach without TLS, or with a certificate that nobody vouches for
     #[arg(long, value_name = "HOST", env = "STAGER_INSECURE_REGISTRY", value_delimiter = ',')]
@@ -91,10 +99,13 @@ impl ProjectArguments {
             },
             directory,
             mode: match (dev, loose) {
-                (true, _) => Mode::Dev,
-                (_, true) => Mode::Loose,
-                _ => Mode::Strict,
+                (true, true) => Mode::LooseDev,
+                (true, false) => Mode::Dev,
+                (false, true) => Mode::Loose,
+                (false, false) => Mode::Strict,
             },
+            giterminism_config: self.giterminism_config.or_else(|| twins.variable("WERF_GITERMINISM_CONFIG")),
+            dev_ignore: self.dev_ignore,
             platforms: self.platform,
             env: context.env.clone(),
             registry: RegistryAccess { docker_config, insecure: self.insecure_registry, proxy },

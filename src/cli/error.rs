@@ -184,7 +184,7 @@ impl From<ops::Error> for CommandError {
             E::Pattern { .. } | E::NothingChosen { .. } => {
                 Self::new(ExitCode::Usage, &error).class(Some("image-selection"))
             }
-            E::Destination(_) => Self::new(ExitCode::Usage, &error).class(Some("usage")),
+            E::DevIgnore { .. } | E::Destination(_) => Self::new(ExitCode::Usage, &error).class(Some("usage")),
             E::NoSuchImage { ref nearest, ref names, .. } => {
                 let found = Self::new(ExitCode::Usage, &error).class(Some("image-selection"));
                 match nearest {

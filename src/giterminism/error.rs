@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::rules::RULES_FILES;
 use crate::git::GitError;
+use crate::source::{Diagnostic, SourceFile};
 
 /// Why the gate did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -12,13 +13,13 @@ pub enum Error {
     /// The rules do not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A file of rules cannot be used; one line for each mistake.
-    #[error("giterminism rules `{file}` cannot be used: {}", .mistakes.join("; "))]
+    /// A file of rules cannot be used.
+    #[error("giterminism rules `{}` cannot be used: {}", .text.name, messages(.mistakes))]
     Rules {
         /// The file.
-        file: String,
-        /// What is wrong with it.
-        mistakes: Vec<String>,
+        text: Box<SourceFile>,
+        /// What is wrong with it: all of it.
+        mistakes: Vec<Diagnostic>,
     },
     /// A file is neither in the commit nor, where that is allowed, on disk.
     #[error("there is no file `{path}` {place}")]
@@ -54,11 +55,27 @@ pub enum Error {
         /// The path as written.
         path: String,
     },
-    /// A file was stored by git-LFS and is not in the commit itself.
-    #[error("`{path}` is a git-LFS pointer in the commit; its content is elsewhere")]
+    /// A file was stored by git-LFS, and only its pointer is there.
+    #[error("`{path}` is a git-LFS pointer {place}; its content is elsewhere")]
     LfsPointer {
         /// The path as asked for.
         path: String,
+        /// Where the pointer is.
+        place: &'static str,
+    },
+    /// Links lead in a circle.
+    #[error("too many levels of symbolic links at `{path}`")]
+    LinkLoop {
+        /// The path as asked for.
+        path: String,
+    },
+    /// A link or a `..` leads out of the repository.
+    #[error("`{path}` leads out of the repository, to `{target}`")]
+    Outside {
+        /// The path as asked for.
+        path: String,
+        /// Where it leads.
+        target: String,
     },
     /// A host file could not be read or written.
     #[error("cannot {action} {path}")]
@@ -86,7 +103,10 @@ impl Error {
         match self {
             Self::Refused(refusal) => Some(refusal.kind.code()),
             Self::Rules { .. } => Some("giterminism-config-invalid"),
-            Self::NotFound { .. } => Some("file-not-found"),
+            Self::NotFound { .. } | Self::Outside { .. } => Some("file-not-found"),
+            Self::LinkLoop { .. } => Some("symlink-loop"),
+            Self::LfsPointer { .. } => Some("lfs-pointer"),
+            Self::NoVariable { .. } | Self::NoHome { .. } => Some("env-unset"),
             Self::BadPattern { .. } => Some("glob-syntax"),
             Self::Git(error) => error.code(),
             _ => None,
@@ -97,6 +117,38 @@ impl Error {
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
+
+    /// What to do about it, where that is known.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.remedy()),
+            Self::LfsPointer { place: ON_DISK, .. } => Some("`git lfs pull` fetches the content".to_owned()),
+            Self::LfsPointer { path, .. } => Some(format!(
+                "keep it in git itself (`git lfs untrack {path}`, add and commit it again), or fetch it by `git lfs pull` and allow it to be read from the disk"
+            )),
+            Self::Outside { .. } => Some("have a copy in the repository: a build sees no more than that".to_owned()),
+            Self::NotFound { place: IGNORED, .. } => {
+                Some("take it out of .gitignore and commit it, or allow it in the rules".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Places that a file is missing at, or only a pointer is.
+pub(super) const IN_COMMIT: &str = "in the commit";
+pub(super) const ON_DISK: &str = "on disk";
+pub(super) const IGNORED: &str = "in the commit; the one on disk is ignored by git";
+pub(super) const ALLOWED_ON_DISK: &str = "on disk, from where the rules let it in";
+
+/// The messages of several mistakes, each with its line.
+fn messages(mistakes: &[Diagnostic]) -> String {
+    let one = |mistake: &Diagnostic| {
+        let line = mistake.place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
+        let help = mistake.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{line}{}{help}", mistake.message)
+    };
+    mistakes.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// Things of one kind that the rules do not allow, and what would allow them.
@@ -121,17 +173,32 @@ impl Refusal {
         let (what, reason) = (kind.describe(&names), kind.reason(names.len()).to_owned());
         Self { kind, rule, what, reason, allow: allow(rule, &names), names }
     }
+
+    /// The same for a file that was asked for by the name of a link, which a rule must allow too.
+    pub(super) fn through(kind: RefusalKind, rule: &'static str, name: String, link: &str) -> Self {
+        if name == link {
+            return Self::new(kind, rule, vec![name]);
+        }
+        let allow = allow(rule, &[link.to_owned(), name.clone()]);
+        let refusal = Self::new(kind, rule, vec![name]);
+        Self { reason: format!("{} (`{link}` leads there)", refusal.reason), allow, ..refusal }
+    }
 }
 
 /// What kind of thing was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum RefusalKind {
+    /// A file on disk that git does not know. These come first: what else differs may be what they replace.
+    Untracked,
     /// A committed file that differs on disk.
     Modified,
-    /// A file on disk that git does not know.
-    Untracked,
     /// A committed file that is gone on disk.
     Deleted,
+    /// A submodule in which another commit is checked out than the one that the commit records.
+    Submodule,
+    /// A file of which the commit has a git-LFS pointer only.
+    LfsPointer,
     /// An allowed link that leads to a file which is not allowed.
     LinkTarget,
     /// A base file that is not in the commit.
@@ -164,14 +231,21 @@ impl Refusal {
     /// What to do: commit what can be committed, or allow it.
     pub fn remedy(&self) -> String {
         use RefusalKind as Kind;
-        let file = matches!(
-            self.kind,
-            Kind::Modified | Kind::Untracked | Kind::Deleted | Kind::LinkTarget | Kind::BaseFile | Kind::ContextFile
-        );
-        match (file, self.allow.is_empty()) {
-            (_, true) => "commit the file, or take the change back".to_owned(),
-            (true, false) => format!("commit it, or allow it in {}", self.allow),
-            (false, false) => format!("allow it in {}", self.allow),
+        let (it, file) = if self.names.len() == 1 { ("it", "the file") } else { ("them", "the files") };
+        let otherwise =
+            if self.allow.is_empty() { String::new() } else { format!(", or allow {it} in {}", self.allow) };
+        match self.kind {
+            Kind::Modified | Kind::Deleted => {
+                format!("commit {file} or take the change back, build the work tree with --dev{otherwise}")
+            }
+            Kind::Untracked => format!("commit {file}, build the work tree with --dev{otherwise}"),
+            Kind::Submodule => {
+                let names = self.names.join(" ");
+                format!("`git add {names}` and commit, or `git submodule update -- {names}`{otherwise}")
+            }
+            Kind::LfsPointer => format!("keep {it} in git itself{otherwise} and fetch the content by `git lfs pull`"),
+            Kind::LinkTarget | Kind::BaseFile | Kind::ContextFile => format!("commit {it}{otherwise}"),
+            _ => format!("allow {it} in {}", self.allow),
         }
     }
 }
@@ -188,9 +262,10 @@ impl RefusalKind {
     /// The class of the problem, as diagnostics have it.
     pub fn code(self) -> &'static str {
         match self {
+            Self::Modified | Self::Deleted | Self::Submodule => "uncommitted",
             Self::Untracked => "untracked",
-            Self::Modified | Self::Deleted => "uncommitted",
             Self::LinkTarget => "link-target-not-accepted",
+            Self::LfsPointer => "lfs-pointer",
             _ => "giterminism-denied",
         }
     }
@@ -198,7 +273,8 @@ impl RefusalKind {
     /// The names as a phrase.
     fn describe(self, names: &[String]) -> String {
         let (one, many) = match self {
-            Self::Modified | Self::Untracked | Self::Deleted => ("the file", "the files"),
+            Self::Modified | Self::Untracked | Self::Deleted | Self::LfsPointer => ("the file", "the files"),
+            Self::Submodule => ("the submodule", "the submodules"),
             Self::BaseFile => ("the base file", "the base files"),
             Self::LinkTarget => ("the link target", "the link targets"),
             Self::Variable => ("the environment variable", "the environment variables"),
@@ -225,6 +301,9 @@ impl RefusalKind {
             Self::Untracked => "they are not committed",
             Self::Deleted if count == 1 => "it is in the commit, and gone from the disk",
             Self::Deleted => "they are in the commit, and gone from the disk",
+            Self::Submodule => "another commit is checked out than the one recorded",
+            Self::LfsPointer if count == 1 => "the commit has a git-LFS pointer in its place, not the content",
+            Self::LfsPointer => "the commit has git-LFS pointers in their place, not the content",
             Self::BaseFile => "it is not in the commit",
             Self::LinkTarget => "a rule allows the link, and none where it leads",
             Self::Variable | Self::SecretVariable | Self::SecretFile | Self::SecretValue => {

@@ -13,6 +13,8 @@ fn options(fixture: &Fixture, mode: Mode) -> GateOptions {
         mode,
         env: env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         directory: fixture.directory.path().to_owned(),
+        rules: None,
+        survey: false,
     }
 }
 
@@ -48,7 +50,8 @@ fn files_come_from_the_commit_and_must_be_the_same_on_disk() {
     assert_eq!(gate.read("stager.yaml").unwrap(), b"a");
     assert_eq!(gate.read("link").unwrap(), b"c");
     assert_eq!(gate.read("none").unwrap_err().kind, ReadErrorKind::NotFound);
-    assert_eq!(gate.read("../x").unwrap_err().kind, ReadErrorKind::Invalid);
+    assert_eq!(gate.read("../x").unwrap_err().kind, ReadErrorKind::NotFound);
+    assert_eq!(gate.read("a\0b").unwrap_err().kind, ReadErrorKind::Invalid);
     assert!(gate.exists("data/x").unwrap() && gate.is_dir("data").unwrap());
     assert!(!gate.exists("data").unwrap() && !gate.is_dir("data/x").unwrap());
 
@@ -68,12 +71,15 @@ fn files_come_from_the_commit_and_must_be_the_same_on_disk() {
         let error = gate.read(path).unwrap_err();
         assert!(error.is_refusal() && error.message.contains(path), "{error}");
         assert!(error.hint.unwrap().contains(rule.rsplit('.').next().unwrap()));
-        assert!(refusals(&gate).iter().any(|(of, names)| *of == kind && names.contains(&path.to_owned())));
+        let name = if path == "link" { "data/x" } else { path }.to_owned();
+        assert!(refusals(&gate).iter().any(|(of, names)| *of == kind && names.contains(&name)));
     }
     assert_eq!(gate.read("out").unwrap_err().kind, ReadErrorKind::NotFound, "what git ignores is not there");
+    fixture.write("data/y", "");
+    assert!(gate.read("data/y").is_err());
     let together = gate.refusals().into_iter().find(|refusal| refusal.names.len() == 2).unwrap();
-    let rule = "config:\n  goTemplateRendering:\n    allowUncommittedFiles: [\"data/x\", \"link\"]";
-    assert_eq!(together.to_string(), "giterminism refuses the files `data/x`, `link`: they differ from the commit");
+    let rule = "config:\n  goTemplateRendering:\n    allowUncommittedFiles: [\"data/y\", \"untracked\"]";
+    assert_eq!(together.to_string(), "giterminism refuses the files `data/y`, `untracked`: they are not committed");
     assert_eq!(together.allow, format!("stager-giterminism.yaml:\ngiterminismConfigVersion: 1\n{rule}"));
 }
 
@@ -180,7 +186,10 @@ fn a_project_in_a_subdirectory_has_its_own_rules() {
 #[test]
 fn variables_are_allowed_by_name_glob_or_expression() {
     let allow = "config:\n  goTemplateRendering:\n    allowEnvVariables: [TAG, 'GLOB_*', '/CI_[A-Z]+/', '/a|bc/']\n";
-    let fixture = Fixture::with(&[("werf-giterminism.yaml", &rules(allow))]);
+    let werf = strict(&Fixture::with(&[("werf-giterminism.yaml", &rules(allow))]));
+    assert!(werf.env("GLOB_X").unwrap_err().is_refusal(), "werf knows no globs in names");
+    assert!(werf.env("GLOB_*").is_ok() && werf.env("CI_JOB").is_ok());
+    let fixture = Fixture::with(&[("stager-giterminism.yaml", &rules(allow))]);
     let gate = strict(&fixture);
     for name in ["TAG", "GLOB_X", "CI_JOB", "a", "bc"] {
         assert!(gate.env(name).is_ok(), "{name}");
@@ -345,7 +354,7 @@ fn rules_are_strict() {
         ("giterminismConfigVersion: 1\nconfig: {goTemplateRendering: {allowEnvVariables: ['/(/']}}", "/(/"),
         ("giterminismConfigVersion: 1\nconfig: {allowUncommittedTemplates: ['[']}", "malformed"),
         ("giterminismConfigVersion: 1\nconfig: {secrets: {allowFiles: ['[']}}", "config.secrets.allowFiles"),
-        ("giterminismConfigVersion: 1\nconfig: {}\nconfig: {}", "duplicate"),
+        ("giterminismConfigVersion: 1\nconfig: {}\nconfig: {}", "line 3: the key `config` is there twice"),
         ("giterminismConfigVersion: 1\n---\na: b", "document"),
     ] {
         assert!(parse(bad).contains(part), "{bad}: {}", parse(bad));

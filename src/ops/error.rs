@@ -53,6 +53,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A pattern of changes to leave out of a snapshot.
+    #[error("`--dev-ignore {pattern}` is not a pattern: {reason}")]
+    DevIgnore {
+        /// As given.
+        pattern: String,
+        /// Why.
+        reason: String,
+    },
     /// A pattern that names no image.
     #[error("the config has no image `{pattern}`")]
     NoSuchImage {

@@ -16,7 +16,7 @@ use crate::builder::CancelToken;
 use crate::config::{
     self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
 };
-use crate::git::{Head, Remotes, Repository, Scope, Uncommitted};
+use crate::git::{Head, Remotes, Repository, Scope, SnapshotOptions, Uncommitted};
 use crate::giterminism::{self, Gate, GateOptions, Mode};
 use crate::plan;
 use crate::registry::{self, Client, Reference};
@@ -39,6 +39,10 @@ pub struct ProjectOptions {
     pub mode: Mode,
     /// What Go templates are told.
     pub templates: TemplateOptions,
+    /// The one file of giterminism rules, relative to the project directory; `None` looks for them.
+    pub giterminism_config: Option<String>,
+    /// Patterns of changes that a snapshot of the working tree leaves out.
+    pub dev_ignore: Vec<String>,
     /// Platforms in place of the config's; empty keeps those.
     pub platforms: Vec<Platform>,
     /// The environment that templates and secrets may look into.
@@ -108,8 +112,10 @@ impl ProjectFiles {
         check_inside(&repository, options.config.as_deref())?;
         let head = repository.head()?;
         let (repository, tree) = match options.mode {
-            Mode::Dev => {
-                let snapshot = repository.snapshot(&head, &store.join("git/dev"), threads())?;
+            Mode::Dev | Mode::LooseDev => {
+                let ignore = ignored(&repository, &options.dev_ignore)?;
+                let options = SnapshotOptions { store: &store.join("git/dev"), ignore: &ignore, threads: threads() };
+                let snapshot = repository.snapshot(&head, options)?;
                 (snapshot.repository, snapshot.tree)
             }
             Mode::Strict | Mode::Loose => (repository, head.tree.clone()),
@@ -121,11 +127,17 @@ impl ProjectFiles {
                 mode: options.mode,
                 env: options.env.clone(),
                 directory: options.directory.clone(),
+                rules: options.giterminism_config.clone(),
+                survey: false,
             },
         )?;
         let gate = gate.with_checksum_cache(store.join("base-checksums-v1"));
         let gate = match &options.config {
             Some(config) => gate.with_config(config),
+            None => gate,
+        };
+        let gate = match &options.templates.directory {
+            Some(directory) => gate.with_templates(directory),
             None => gate,
         };
         Ok(Self { repository, head, tree, gate: Arc::new(gate), mode: options.mode })
@@ -146,7 +158,7 @@ impl ProjectFiles {
                 env: options.templates.environment.clone(),
                 commit: self.commit_facts(options.templates.now),
                 templates: options.templates.directory.clone(),
-                loose: options.mode == Mode::Loose,
+                loose: options.mode.is_loose(),
                 now: options.templates.now,
                 debug: options.templates.debug.clone(),
             },
@@ -165,7 +177,11 @@ impl ProjectFiles {
 
     /// The rendered text of the config. That of werf and dapp is checked first, as their own commands do.
     pub fn render(&self, options: &ProjectOptions) -> Result<String, Error> {
-        Ok(config::render(&self.request(options)?)?)
+        let request = self.request(options)?;
+        match config::discover(&request)?.1 {
+            Dialect::Werf | Dialect::Dapp => Ok(self.load(options)?.text.rendered().text.clone()),
+            _ => Ok(config::render(&request)?),
+        }
     }
 
     /// Loads the config, and puts what it claims to the gate.
@@ -234,6 +250,23 @@ fn refuse_unbuildable(config: &LoweredConfig) -> Result<(), Error> {
     Err(ConfigError { diagnostics: config.at_build.clone(), sources: config.text.sources(), rendered }.into())
 }
 
+/// The changes that a snapshot takes: all but those that match. A pattern without `/` is a name anywhere in the project,
+/// any other a path in it; a directory stands for all that is in it.
+fn ignored(repository: &Repository, patterns: &[String]) -> Result<PathFilter, Error> {
+    let above = String::from_utf8_lossy(repository.prefix()).into_owned();
+    let whole = |pattern: &String| {
+        let bare = pattern.trim_end_matches('/');
+        let anywhere = if bare.contains('/') { "" } else { "**/" };
+        let above = if above.is_empty() { String::new() } else { format!("{}/", globset::escape(&above)) };
+        format!("{above}{anywhere}{}", bare.trim_start_matches('/'))
+    };
+    let exclude: Vec<String> = patterns.iter().map(whole).collect();
+    PathFilter::new(&[], &exclude).map_err(|error| {
+        let bad = patterns.iter().find(|pattern| PathFilter::new(&[], &[whole(pattern)]).is_err());
+        Error::DevIgnore { pattern: bad.cloned().unwrap_or_default(), reason: error.to_string() }
+    })
+}
+
 /// The image whose document a place is in.
 fn image_at<'c>(config: &'c LoweredConfig, place: &Place) -> Option<&'c ImageName> {
     let before = config.places.iter().filter(|(_, start)| start.file == place.file && start.line <= place.line);
@@ -300,7 +333,7 @@ impl OpenProject {
 
     /// Warns of mapped files that differ from the commit: they are not what is built.
     pub fn warn_of_uncommitted(&self, plan: &Plan, events: &Arc<dyn EventSink>) {
-        if self.mode == Mode::Dev {
+        if self.mode.is_dev() {
             return;
         }
         let Ok(filters) = self.mapped(plan) else { return };

@@ -6,8 +6,8 @@ use globset::GlobBuilder;
 
 /// Reads the project's files and the environment, under whatever policy the implementation holds.
 ///
-/// Paths are relative to the project directory, separated by `/`, without `.` or `..` segments. The answers of one
-/// reader do not change while it lives.
+/// Paths and patterns are relative to the project directory, separated by `/`; a reader may let `..` at their start lead to
+/// directories above. The answers of one reader do not change while it lives.
 pub trait FileReader: Send + Sync {
     /// The content of a file.
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadError>;
