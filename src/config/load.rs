@@ -8,11 +8,11 @@ use stages::spec::Project;
 
 use super::claim::Claim;
 use super::cleanup::CleanupPolicies;
-use super::dialect::{DISCOVERED, Dialect, Lowered};
+use super::dialect::{DISCOVERED, Dialect, Lowered, LoweredImage};
 use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
-use super::{stager, validate, yaml};
-use crate::source::{Diagnostic, FileReader, Place, SourceFile};
+use super::{stager, validate, werf, yaml};
+use crate::source::{Diagnostic, FileReader, Place, Severity, SourceFile};
 use crate::template::GitValues;
 
 /// What to load.
@@ -41,10 +41,25 @@ pub struct LoweredConfig {
     pub cleanup: CleanupPolicies,
     /// Where each image is declared.
     pub places: BTreeMap<ImageName, Place>,
+    /// What each image says of others, as it is written.
+    pub references: BTreeMap<ImageName, References>,
+    /// What stops a build, though the config can be read; [`Self::warnings`] tells of it too.
+    pub at_build: Vec<Diagnostic>,
     /// What is odd, but no error.
     pub warnings: Vec<Diagnostic>,
     /// The text; its `relocate` belongs to every diagnostic made of the places here.
     pub text: ConfigText,
+}
+
+/// What an image says of others, beyond what its specification does.
+#[derive(Debug, Clone, Default)]
+pub struct References {
+    /// The places in the text of [`ImageSpec::imports`], in that order: line and column.
+    ///
+    /// [`ImageSpec::imports`]: stages::spec::ImageSpec::imports
+    pub import_places: Vec<(usize, usize)>,
+    /// The images that it depends on without taking files, each once, as they are written.
+    pub mentions: Vec<ImageName>,
 }
 
 /// A config that could not be loaded.
@@ -85,19 +100,27 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
     let mut lowered = lower(&text);
     let mut diagnostics = text.warnings().to_vec();
     diagnostics.extend(text.relocate(std::mem::take(&mut lowered.problems)));
+    let at_build = text.relocate(std::mem::take(&mut lowered.at_build));
     match assemble(lowered, &file) {
         Some(parts) if !diagnostics.iter().any(Diagnostic::is_error) => {
-            let (project, cleanup, places, claims) = parts;
-            Ok(LoweredConfig { project, claims, cleanup, places, warnings: diagnostics, text })
+            let (project, cleanup, places, references, claims) = parts;
+            diagnostics.extend(at_build.iter().map(as_warning));
+            Ok(LoweredConfig { project, claims, cleanup, places, references, at_build, warnings: diagnostics, text })
         }
         _ => Err(ConfigError { diagnostics, sources: text.sources(), rendered: Some(text.rendered().text.clone()) }),
     }
 }
 
+/// What stops a build, for commands that build nothing.
+fn as_warning(problem: &Diagnostic) -> Diagnostic {
+    Diagnostic { severity: Severity::Warning, ..problem.clone() }.note("it stops a build")
+}
+
 /// What the documents of a text say, in the order of their places.
 fn lower(text: &ConfigText) -> Lowered {
     match text.dialect() {
-        Dialect::Werf | Dialect::Dapp => unsupported(text),
+        Dialect::Werf => lower_werf(text.rendered()),
+        Dialect::Dapp => unsupported(text),
         _ => lower_native(text.rendered()),
     }
 }
@@ -105,6 +128,14 @@ fn lower(text: &ConfigText) -> Lowered {
 fn unsupported(text: &ConfigText) -> Lowered {
     let message = format!("the documents of `{}` are not read by this version", text.source().name);
     Lowered { problems: vec![Diagnostic::error(message).help("write a `stager.yaml`")], ..Lowered::default() }
+}
+
+fn lower_werf(rendered: &SourceFile) -> Lowered {
+    let mut lowered = werf::lower(&rendered.name, &rendered.text);
+    if !lowered.problems.iter().any(Diagnostic::is_error) {
+        lowered.problems.extend(validate::check(&rendered.name, &lowered.images));
+    }
+    lowered
 }
 
 fn lower_native(rendered: &SourceFile) -> Lowered {
@@ -125,20 +156,32 @@ fn lower_native(rendered: &SourceFile) -> Lowered {
     Lowered { problems, ..lowered }
 }
 
-type Parts = (Project, CleanupPolicies, BTreeMap<ImageName, Place>, Vec<(Claim, Place)>);
+type Parts =
+    (Project, CleanupPolicies, BTreeMap<ImageName, Place>, BTreeMap<ImageName, References>, Vec<(Claim, Place)>);
 
 fn assemble(lowered: Lowered, file: &str) -> Option<Parts> {
     let project = lowered.project?;
-    let mut places = BTreeMap::new();
+    let (mut places, mut references) = (BTreeMap::new(), BTreeMap::new());
     let mut images = Vec::with_capacity(lowered.images.len());
     for image in lowered.images {
+        references.insert(image.name.clone(), references_of(&image));
         places.insert(image.name, image.mark.place(file));
         images.push(image.spec?);
     }
     let claims = lowered.claims.into_iter().map(|(claim, mark)| (claim, mark.place(file))).collect();
     let spec =
         Project { name: project.name, platforms: project.platforms, cache_version: project.cache_version, images };
-    Some((spec, project.cleanup, places, claims))
+    Some((spec, project.cleanup, places, references, claims))
+}
+
+fn references_of(image: &LoweredImage) -> References {
+    let mut mentions: Vec<ImageName> = Vec::new();
+    for (name, _) in &image.mentions {
+        if !mentions.contains(name) {
+            mentions.push(name.clone());
+        }
+    }
+    References { import_places: image.import_marks.iter().map(|mark| (mark.line, mark.column)).collect(), mentions }
 }
 
 /// Renders a config, and reads no further.

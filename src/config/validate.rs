@@ -20,10 +20,18 @@ pub(crate) fn check(file: &str, images: &[LoweredImage]) -> Vec<Diagnostic> {
 }
 
 fn node(image: &LoweredImage) -> GraphNode {
-    image.spec.as_ref().map_or_else(
+    let mut node = image.spec.as_ref().map_or_else(
         || GraphNode { name: image.name.clone(), artifact: image.artifact, references: Vec::new() },
         GraphNode::of,
-    )
+    );
+    let first = image.variable_marks.len();
+    for (index, (target, _)) in image.mentions.iter().enumerate() {
+        if !node.references.iter().any(|reference| reference.target == *target) {
+            let role = Role::Variable(first + index);
+            node.references.push(Reference { target: target.clone(), artifact: None, role });
+        }
+    }
+    node
 }
 
 struct Checker<'a> {
@@ -49,6 +57,7 @@ impl Checker<'_> {
     fn duplicate(&self, first: usize, second: usize) -> Diagnostic {
         let (first, second) = (&self.images[first], &self.images[second]);
         self.at(second.mark, format!("the name `{}` is there twice", second.name))
+            .code("image-name-conflict")
             .label("again here")
             .related(first.mark.place(self.file), "first here")
             .help("images and artifacts share one set of names")
@@ -127,7 +136,10 @@ impl Checker<'_> {
         let mark = match self.nodes[node].references[reference].role {
             Role::Base => image.base_mark,
             Role::Import(index) => image.import_marks.get(index).copied(),
-            Role::Variable(index) => image.variable_marks.get(index).copied(),
+            Role::Variable(index) => {
+                let mentions = image.mentions.iter().map(|(_, mark)| mark);
+                image.variable_marks.iter().chain(mentions).nth(index).copied()
+            }
         };
         mark.unwrap_or(image.mark)
     }

@@ -177,7 +177,13 @@ impl ProjectFiles {
 
     /// The rendered text of the config. That of werf and dapp is checked first, as their own commands do.
     pub fn render(&self, options: &ProjectOptions) -> Result<String, Error> {
-        Ok(config::render(&self.request(options)?)?)
+        let request = self.request(options)?;
+        let native = config::discover(&request).is_ok_and(|(_, dialect)| dialect == Dialect::Stager);
+        if native {
+            return Ok(config::render(&request)?);
+        }
+        let loaded = self.load(options)?;
+        Ok(loaded.text.rendered().text.clone())
     }
 
     /// Loads the config, and puts what it claims to the gate.
@@ -209,8 +215,11 @@ impl ProjectFiles {
             Claim::BaseFile { path } => self.gate.check_base(path.split(':').next().unwrap_or(path)),
             Claim::GitBranch { url, branch } => self.gate.check_git_branch(url, branch),
             Claim::HostMount { path } => self.gate.check_host_mount(path),
+            Claim::BuildDirMount { to } => self.gate.check_build_dir_mount(to),
+            Claim::ContextFile { path } => self.gate.check_context_file(path),
             Claim::HostNetwork { image } => self.gate.check_host_network(image),
             Claim::SecretVariable { name } => self.gate.check_secret(&SecretSource::Env(name.clone())),
+            Claim::SecretValue { id } => self.gate.check_secret_value(id),
             Claim::SecretFile { path } => self.gate.check_secret(&SecretSource::File(path.clone())),
         }
     }
@@ -251,6 +260,15 @@ fn ignored(repository: &Repository, patterns: &[String]) -> Result<PathFilter, E
     })
 }
 
+/// What lets a config be read, but not be built.
+fn refuse_unbuildable(config: &LoweredConfig) -> Result<(), Error> {
+    if config.at_build.is_empty() {
+        return Ok(());
+    }
+    let rendered = Some(config.text.rendered().text.clone());
+    Err(ConfigError { diagnostics: config.at_build.clone(), sources: config.text.sources(), rendered }.into())
+}
+
 /// The image whose document a place is in.
 fn image_at<'c>(config: &'c LoweredConfig, place: &Place) -> Option<&'c ImageName> {
     let before = config.places.iter().filter(|(_, start)| start.file == place.file && start.line <= place.line);
@@ -277,6 +295,7 @@ impl OpenProject {
     ) -> Result<Self, Error> {
         let files = ProjectFiles::open(options, store)?;
         let config = files.load(options)?;
+        refuse_unbuildable(&config)?;
         for warning in &config.warnings {
             let place =
                 warning.place.as_ref().map(|place| format!("{}:{}: ", place.file, place.line)).unwrap_or_default();

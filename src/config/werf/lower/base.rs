@@ -77,7 +77,11 @@ fn from_artifact(context: &mut Context<'_>, field: &At<String>, own_name: &str, 
         itself(context, "fromArtifact", field);
     }
     let name = names.parse(context, "fromArtifact", field)?;
-    Some(if names.has(name.as_str()) && !names.is_artifact(&name) { Base::Image { name } } else { Base::Artifact { name } })
+    Some(if names.has(name.as_str()) && !names.is_artifact(&name) {
+        Base::Image { name }
+    } else {
+        Base::Artifact { name }
+    })
 }
 
 /// An image of the config when one has the name, else an image of a registry. The own name is never the image itself.

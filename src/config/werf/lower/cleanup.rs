@@ -74,7 +74,10 @@ fn limit(context: &mut Context<'_>, table: &Limits) -> Limit {
     }
 }
 
-fn operator(context: &mut Context<'_>, field: &At<crate::config::werf::schema::Maybe<String>>) -> Option<LimitOperator> {
+fn operator(
+    context: &mut Context<'_>,
+    field: &At<crate::config::werf::schema::Maybe<String>>,
+) -> Option<LimitOperator> {
     match field.value.0.as_deref()? {
         "And" => Some(LimitOperator::And),
         "Or" => Some(LimitOperator::Or),

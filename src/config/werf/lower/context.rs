@@ -20,7 +20,17 @@ pub(super) struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(super) fn new(file: &'a str, warnings: &'a mut Warnings) -> Self {
-        Self { reader: Reader::yaml11(file), claims: Vec::new(), warnings, at_build: Vec::new(), subject: String::new() }
+        Self {
+            reader: Reader::yaml11(file),
+            claims: Vec::new(),
+            warnings,
+            at_build: Vec::new(),
+            subject: String::new(),
+        }
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Diagnostic> {
+        self.reader.into_problems()
     }
 
     /// Adds an error with its word for programs.

@@ -68,7 +68,8 @@ pub(super) fn ports(context: &mut Context<'_>, key: &str, items: &[At<String>]) 
                 Ok(mut found) => ports.append(&mut found),
                 Err(reason) => {
                     let message = format!("{} {reason}", context.key(key));
-                    context.at_build(item.mark, message).label = Some(format!("is {:?}", super::paths::shortened(&text)));
+                    context.at_build(item.mark, message).label =
+                        Some(format!("is {:?}", super::paths::shortened(&text)));
                 }
             }
         }
@@ -81,7 +82,9 @@ fn port_range(text: &str) -> Result<Vec<String>, String> {
     let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let Some((first, last)) = numbers.split_once('-') else { return port(text).map(|port| vec![port]) };
     match (first.parse::<u16>(), last.parse::<u16>()) {
-        (Ok(first), Ok(last)) if first <= last => (first..=last).map(|number| port(&format!("{number}/{protocol}"))).collect(),
+        (Ok(first), Ok(last)) if first <= last => {
+            (first..=last).map(|number| port(&format!("{number}/{protocol}"))).collect()
+        }
         _ => Err("must be a port such as `8080`, `53/udp`, or a range such as `8000-8010`".to_owned()),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use stages::StageKind;
 use stages::ids::ImageName;
+use stages::kind::StageKind;
 use stages::spec::{Base, Content, DockerfileImage, ImageSpec, Place};
 
 use super::context::{Context, filled, listed, owned, texts, values};
@@ -11,7 +11,6 @@ use super::dependencies::{self, Dependency, Into};
 use super::images::{Lowering, Named, names};
 use super::paths;
 use super::project::present;
-use super::sections::Image;
 use super::stapel::variables;
 use super::warnings::Deprecated;
 use super::{image_spec, platforms, secrets};
@@ -22,8 +21,7 @@ use crate::config::werf::code;
 use crate::config::werf::schema::DockerfileSection;
 use crate::config::yaml::{Content as Yaml, Mark, Node};
 
-pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, image: &Image<DockerfileSection>) {
-    let section = &image.section;
+pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, section: &DockerfileSection) {
     let written = section.image.as_ref().map(|names| names.value.0.as_slice()).unwrap_or_default();
     context.subject = written.first().map(|name| name.value.clone()).unwrap_or_default();
     let dependencies = dependencies::lower(context, &section.dependencies, Into::BuildArguments);
@@ -41,8 +39,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, imag
     let platforms = platforms::lower(context, listed(&section.platform));
     for Named { name, mark } in names(context, "image", written) {
         let config = lowering.image_spec(own_config.clone(), is_final, &name).filter(|post| !post.is_empty());
-        let conveyor =
-            config.map(|post| Place::new(StageKind::ImagePost, "imageSpec", Content::Post(Box::new(post))));
+        let conveyor = config.map(|post| Place::new(StageKind::ImagePost, "imageSpec", Content::Post(Box::new(post))));
         let spec = ImageSpec {
             artifact: false,
             is_final,
@@ -64,7 +61,6 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, imag
             import_marks: Vec::new(),
             variable_marks: dependencies.iter().flat_map(|d| d.values.iter().map(|_| d.image.mark)).collect(),
             mentions: named.clone(),
-            range: image.range.clone(),
             spec: Some(spec),
             name,
         });
@@ -118,14 +114,14 @@ fn inside(context: &mut Context<'_>, key: &str, field: Option<&At<String>>, what
 
 fn context_files(context: &mut Context<'_>, section: &DockerfileSection, directory: &str) -> Vec<String> {
     let (old, new) = (texts(&section.context_add_file), texts(&section.context_add_files));
-    if let (Some(old), Some(new), false) = (&section.context_add_file, &section.context_add_files, old.is_empty() || new.is_empty()) {
+    if let (Some(old), Some(new), false) =
+        (&section.context_add_file, &section.context_add_files, old.is_empty() || new.is_empty())
+    {
         let related = context.reader.place(old.mark);
         let message = "`contextAddFiles` and `contextAddFile` exclude each other";
         let problem = context.error(new.mark, code::CONFLICT, message);
-        *problem = problem
-            .clone()
-            .related(related, "the deprecated one")
-            .help("move everything into `contextAddFiles`");
+        *problem =
+            problem.clone().related(related, "the deprecated one").help("move everything into `contextAddFiles`");
     }
     if let Some(old) = old.first() {
         context.deprecated(Deprecated::ContextAddFile, old.mark);
@@ -133,7 +129,8 @@ fn context_files(context: &mut Context<'_>, section: &DockerfileSection, directo
     let (key, files) = if old.is_empty() { ("contextAddFiles", new) } else { ("contextAddFile", old) };
     context.each(key, files, |context, file| {
         if !paths::is_relative(&file.value) {
-            let message = format!("`{}` must be a path relative to `context` that stays inside it", context.reader.path());
+            let message =
+                format!("`{}` must be a path relative to `context` that stays inside it", context.reader.path());
             let problem = context.error(file.mark, code::PATH, message);
             problem.label = Some(format!("is {:?}", paths::shortened(&file.value)));
             problem.help = Some("write it without a leading `/` or `..`".to_owned());

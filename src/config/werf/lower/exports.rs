@@ -163,7 +163,11 @@ mod tests {
         ];
         for (outer, inner, expected) in cases {
             let found = left_out(&export(outer.0, outer.1), &export(inner.0, inner.1)).ok();
-            assert_eq!(found, expected.map(|paths| paths.iter().map(|&path| path.to_owned()).collect()), "{outer:?} {inner:?}");
+            assert_eq!(
+                found,
+                expected.map(|paths| paths.iter().map(|&path| path.to_owned()).collect()),
+                "{outer:?} {inner:?}"
+            );
         }
     }
 

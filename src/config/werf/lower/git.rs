@@ -12,6 +12,9 @@ use crate::config::rules::{git_reference, git_url};
 use crate::config::werf::code;
 use crate::config::werf::schema::{BasicAuth, GitEntry, Items, StageDependencies};
 
+/// The mode of directories below the target of a mapping, as werf's archives have it.
+const DIRECTORY_MODE: u32 = 0o775;
+
 /// A mapping, and the patterns that key the user stages.
 pub(super) struct Mapping {
     pub(super) export: Export,
@@ -32,6 +35,8 @@ impl Mapping {
             include_paths: normal(include_paths),
             exclude_paths: normal(exclude_paths),
             owner,
+            directory_mode: DIRECTORY_MODE,
+            required: true,
         }
     }
 }
@@ -125,7 +130,8 @@ fn basic_auth(context: &mut Context<'_>, entry: &At<GitEntry>, auth: &BasicAuth)
             Some("without `url`, the content is that of the commit being built".to_owned());
         return;
     }
-    let message = format!("{} is not supported: git's credential helpers are asked for passwords", context.key("basicAuth"));
+    let message =
+        format!("{} is not supported: git's credential helpers are asked for passwords", context.key("basicAuth"));
     let problem = context.at_build(auth.mark, message);
     problem.help = Some("leave it out, and set up a credential helper where the build runs".to_owned());
 }

@@ -6,10 +6,10 @@ use stages::ids::{ImageName, Platform};
 use stages::spec::{Base, ImageSpec, Mount, Post};
 
 use super::context::Context;
+use super::image_spec;
 use super::names::Names;
 use super::project::Project;
 use super::warnings::Deprecated;
-use super::image_spec;
 use crate::config::dialect::LoweredImage;
 use crate::config::read::At;
 use crate::config::werf::code;
@@ -73,7 +73,10 @@ impl Lowering<'_> {
             let related = context.reader.place(other.mark);
             let message = "an image without a name cannot be beside others that are published";
             let problem = context.error(nameless.mark, code::NAME_CONFLICT, message);
-            *problem = problem.clone().related(related, "another one").help("give it a name, or make the others `final: false`");
+            *problem = problem
+                .clone()
+                .related(related, "another one")
+                .help("give it a name, or make the others `final: false`");
         }
     }
 
@@ -134,7 +137,8 @@ fn inherited(specs: &BTreeMap<String, ImageSpec>, spec: &ImageSpec) -> Vec<Mount
 /// The images that an image needs, and where it says so.
 fn needed<'i>(image: &'i LoweredImage, spec: &'i ImageSpec) -> Vec<(&'i ImageName, Mark)> {
     let base = spec.base.image().map(|name| (name, image.base_mark.unwrap_or(image.mark)));
-    let imports = spec.imports().zip(&image.import_marks).filter_map(|(import, mark)| Some((import.source.image()?, *mark)));
+    let imports =
+        spec.imports().zip(&image.import_marks).filter_map(|(import, mark)| Some((import.source.image()?, *mark)));
     let mentions = image.mentions.iter().map(|(name, mark)| (name, *mark));
     base.into_iter().chain(imports).chain(mentions).collect()
 }

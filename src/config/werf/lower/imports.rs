@@ -6,6 +6,7 @@ use super::context::{Context, filled};
 use super::dependencies::{When, when};
 use super::exports::{self, Export};
 use super::names::Names;
+use super::steps::STAGES;
 use super::warnings::Deprecated;
 use crate::config::read::At;
 use crate::config::reference;
@@ -20,8 +21,6 @@ pub(super) struct Import {
     /// Where the source is named.
     pub(super) mark: Mark,
     pub(super) when: When,
-    /// The user stage of the source that is imported from, instead of its last one.
-    pub(super) stage: Option<&'static str>,
 }
 
 pub(super) fn lower(context: &mut Context<'_>, imports: &Option<At<Items<ImportEntry>>>, names: &Names) -> Vec<Import> {
@@ -44,14 +43,16 @@ fn import(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
     let export = exports::lower(context, &keys);
     let source = source(context, entry, names);
     let when = when(context, entry.mark, &table.broken, &table.before, &table.after);
-    let stage = filled(&table.stage).and_then(|field| stage(context, field));
+    if let Some(field) = filled(&table.stage) {
+        stage(context, field);
+    }
     if let Some(export) = export.as_ref().filter(|export| export.add == "/" && export.include_paths.is_empty()) {
         let mark = table.add.as_ref().map_or(export.mark, |add| add.mark);
         let message = format!("{} is the whole image: say which part of it", context.key("add"));
         context.error(mark, code::REQUIRED, message).help = Some("add `includePaths`".to_owned());
     }
     let (source, mark) = source?;
-    Some(Import { export: export?, source, mark, when: when?, stage })
+    Some(Import { export: export?, source, mark, when: when? })
 }
 
 fn source(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> Option<(ImportSource, Mark)> {
@@ -61,7 +62,8 @@ fn source(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
         if !broken.iter().any(|key| matches!(*key, "from" | "image" | "artifact")) {
             let message = format!("`{}` does not say where from", context.reader.path());
             let problem = context.error(entry.mark, code::REQUIRED, message);
-            problem.help = Some("add `from: NAME`, an image of this config or one of a registry with its tag".to_owned());
+            problem.help =
+                Some("add `from: NAME`, an image of this config or one of a registry with its tag".to_owned());
         }
         return None;
     };
@@ -80,15 +82,19 @@ fn source(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
     Some((source, field.mark))
 }
 
-fn stage(context: &mut Context<'_>, field: &At<String>) -> Option<&'static str> {
-    const STAGES: [&str; 4] = ["beforeInstall", "install", "beforeSetup", "setup"];
+/// A stage of the source in place of its last one is checked, and refused when it comes to a build.
+fn stage(context: &mut Context<'_>, field: &At<String>) {
     context.deprecated(Deprecated::ImportStage, field.mark);
-    let found = STAGES.into_iter().find(|stage| *stage == field.value);
-    if found.is_none() {
-        let message = format!("{} names no stage that can be imported from", context.key("stage"));
-        let problem = context.error(field.mark, code::VALUE, message);
-        problem.label = Some(format!("is {:?}", super::paths::shortened(&field.value)));
-        problem.help = Some("write `beforeInstall`, `install`, `beforeSetup` or `setup`".to_owned());
+    if STAGES.contains(&field.value.as_str()) {
+        let message = format!("{} is not supported: imports are taken from finished images", context.key("stage"));
+        context.at_build(field.mark, message).help = Some(
+            "make an image that ends with that stage, start the other one from it, and import from the first"
+                .to_owned(),
+        );
+        return;
     }
-    found
+    let message = format!("{} names no stage that can be imported from", context.key("stage"));
+    let problem = context.error(field.mark, code::VALUE, message);
+    problem.label = Some(format!("is {:?}", super::paths::shortened(&field.value)));
+    problem.help = Some(format!("write one of {}", STAGES.join(", ")));
 }

@@ -79,7 +79,8 @@ fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Projec
                 let related = context.reader.place(*first);
                 let message = "there are two project sections";
                 let problem = context.error(section.mark, code::META_DUPLICATE, message);
-                *problem = problem.clone().label("again here").related(related, "first here").help("leave one of them out");
+                *problem =
+                    problem.clone().label("again here").related(related, "first here").help("leave one of them out");
             }
         }
     }
@@ -100,8 +101,8 @@ fn lower_images(file: &str, project: &Project, sections: &[Written], warnings: &
         let mut context = Context::new(file, warnings);
         match section {
             Written::Project(_) => continue,
-            Written::Stapel(image) => stapel::lower(&mut lowering, &mut context, image),
-            Written::Dockerfile(image) => dockerfile::lower(&mut lowering, &mut context, image),
+            Written::Stapel(section) => stapel::lower(&mut lowering, &mut context, section),
+            Written::Dockerfile(section) => dockerfile::lower(&mut lowering, &mut context, section),
         }
         lowered.claims.append(&mut context.claims);
         lowered.at_build.append(&mut context.at_build);

@@ -19,8 +19,8 @@ impl Names {
         for section in sections {
             let (image, artifact) = match section {
                 Written::Project(_) => continue,
-                Written::Stapel(image) => (&image.section.image, filled(&image.section.artifact)),
-                Written::Dockerfile(image) => (&image.section.image, None),
+                Written::Stapel(section) => (&section.image, filled(&section.artifact)),
+                Written::Dockerfile(section) => (&section.image, None),
             };
             let written = image.iter().flat_map(|names| &names.value.0);
             names.extend(written.map(|name| (name.value.clone(), false)));

@@ -2,7 +2,7 @@
 
 use stages::ids::{Platform, ProjectName};
 
-use super::context::{Context, filled, is_true, listed, owned};
+use super::context::{Context, is_true, listed, owned};
 use super::{cleanup, platforms};
 use crate::config::cleanup::CleanupPolicies;
 use crate::config::dialect::LoweredProject;
@@ -39,13 +39,13 @@ pub(super) fn lower(context: &mut Context<'_>, section: &ProjectSection) -> Proj
     if let Some(deploy) = present(&section.deploy) {
         context.within(&["deploy"], None, |context| check_deploy(context, deploy));
     }
-    let cleanup = section.cleanup.as_ref().map(|table| {
-        context.within(&["cleanup"], None, |context| cleanup::lower(context, &table.value))
-    });
+    let cleanup = section
+        .cleanup
+        .as_ref()
+        .map(|table| context.within(&["cleanup"], None, |context| cleanup::lower(context, &table.value)));
     let build: Option<&Build> = present(&section.build);
-    let platforms = build.map(|build| {
-        context.within(&["build"], None, |context| platforms::lower(context, listed(&build.platform)))
-    });
+    let platforms = build
+        .map(|build| context.within(&["build"], None, |context| platforms::lower(context, listed(&build.platform))));
     Project {
         name,
         cache_version: build.and_then(|build| owned(&build.cache_version)),
@@ -109,4 +109,3 @@ fn must_not_be_empty(context: &mut Context<'_>, key: &str, mark: Mark) {
     let message = format!("{} must not be empty", context.key(key));
     context.error(mark, code::REQUIRED, message).help = Some("give it a value, or leave it out".to_owned());
 }
-

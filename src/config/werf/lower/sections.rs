@@ -1,7 +1,5 @@
 //! From documents to sections as written: what kind each is, and the rules that hold for a section by itself.
 
-use std::ops::Range;
-
 use super::ansible;
 use super::context::{Context, filled};
 use super::project::present;
@@ -13,14 +11,8 @@ use crate::config::yaml::{Content, Entry, Mark, Node, Section};
 /// A section that could be read.
 pub(super) enum Written {
     Project(Box<ProjectSection>),
-    Stapel(Box<Image<StapelSection>>),
-    Dockerfile(Box<Image<DockerfileSection>>),
-}
-
-/// A section of images, and its part of the text.
-pub(super) struct Image<T> {
-    pub(super) section: T,
-    pub(super) range: Range<usize>,
+    Stapel(Box<StapelSection>),
+    Dockerfile(Box<DockerfileSection>),
 }
 
 /// Reads a section; `None` when it is of no kind, or was malformed.
@@ -35,17 +27,16 @@ pub(super) fn read(context: &mut Context<'_>, section: Section) -> Option<Writte
         }
     };
     let has = |key: &str| entries.iter().any(|entry| entry.key == key);
-    let range = section.range;
     if has("configVersion") {
         ProjectSection::read(&node, &mut context.reader).map(|section| Written::Project(Box::new(section)))
     } else if has("dockerfile") {
         let section = DockerfileSection::read(&node, &mut context.reader)?;
         dockerfile(context, &section);
-        Some(Written::Dockerfile(Box::new(Image { section, range })))
+        Some(Written::Dockerfile(Box::new(section)))
     } else if has("image") || has("artifact") {
         let section = StapelSection::read(&node, &mut context.reader)?;
         stapel(context, &section);
-        Some(Written::Stapel(Box::new(Image { section, range })))
+        Some(Written::Stapel(Box::new(section)))
     } else {
         unknown(context, &node, entries);
         None
@@ -58,10 +49,14 @@ fn unknown(context: &mut Context<'_>, node: &Node, entries: &[Entry]) {
     let message = "this section is neither the project nor an image";
     let problem = context.error(mark, code::SECTION_KIND, message);
     problem.help = Some(match hyphens {
-        Some(_) => "the `---` before it has to be a line of its own: does a template tag with `-` eat the line end?".to_owned(),
-        None => "the project section has `configVersion`, an image `image` (or `artifact`), and one that is built by a \
+        Some(_) => {
+            "the `---` before it has to be a line of its own: does a template tag with `-` eat the line end?".to_owned()
+        }
+        None => {
+            "the project section has `configVersion`, an image `image` (or `artifact`), and one that is built by a \
                  Dockerfile `dockerfile` too"
-            .to_owned(),
+                .to_owned()
+        }
     });
 }
 
@@ -77,8 +72,10 @@ fn stapel(context: &mut Context<'_>, section: &StapelSection) {
     match (named, filled(&section.artifact)) {
         (Some(image), Some(artifact)) => {
             let related = context.reader.place(image.mark);
-            let problem = context.error(artifact.mark, code::SECTION_KIND, "a section is either an image or an artifact");
-            *problem = problem.clone().label("also an artifact").related(related, "an image").help("make two sections of it");
+            let problem =
+                context.error(artifact.mark, code::SECTION_KIND, "a section is either an image or an artifact");
+            *problem =
+                problem.clone().label("also an artifact").related(related, "an image").help("make two sections of it");
         }
         (None, None) => {
             let mark = section.image.as_ref().map(|image| image.mark);

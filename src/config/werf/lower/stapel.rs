@@ -1,18 +1,17 @@
 //! Stapel images and artifacts: a section becomes one image for each of its names.
 
-use stages::StageKind;
 use stages::ids::ImageName;
+use stages::kind::StageKind;
 use stages::spec::{
     Content, GitMapping, ImageAttribute, ImageSpec, ImageVariable, Import, Imports, Mount, Place, Post, Step,
 };
 
-use super::context::{Context, filled, is_true, listed, owned};
+use super::context::{Context, filled, listed, owned};
 use super::dependencies::{self, Dependency, Into, Kind, When};
 use super::exports::{self, Export};
 use super::images::{Lowering, Named, names};
 use super::imports;
 use super::project::present;
-use super::sections::Image;
 use super::steps::{STAGES, Steps};
 use super::warnings::Deprecated;
 use super::{base, docker, git, image_spec, mounts, platforms, secrets, steps};
@@ -22,8 +21,7 @@ use crate::config::werf::code;
 use crate::config::werf::schema::StapelSection;
 use crate::config::yaml::Mark;
 
-pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, image: &Image<StapelSection>) {
-    let section = &image.section;
+pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, section: &StapelSection) {
     let artifact = filled(&section.artifact);
     let written = section.image.as_ref().map(|names| names.value.0.as_slice()).unwrap_or_default();
     let key = if artifact.is_some() { "artifact" } else { "image" };
@@ -53,7 +51,6 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, imag
             import_marks: parts.import_marks.clone(),
             variable_marks: parts.variable_marks.clone(),
             mentions: parts.mentions.clone(),
-            range: image.range.clone(),
             spec: Some(spec),
             name,
         });
@@ -142,7 +139,8 @@ fn unsupported(context: &mut Context<'_>, section: &StapelSection, artifact: &At
     ];
     for (key, mark) in keys.into_iter().filter_map(|(key, mark)| Some((key, mark?))) {
         let message = format!("the artifact `{}` cannot have `{key}`", artifact.value);
-        context.error(mark, code::UNSUPPORTED, message).help = Some("make it an `image` with `final: false`".to_owned());
+        context.error(mark, code::UNSUPPORTED, message).help =
+            Some("make it an `image` with `final: false`".to_owned());
     }
 }
 

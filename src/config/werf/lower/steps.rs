@@ -43,7 +43,8 @@ pub(super) fn lower(
         let related = context.reader.place(shell.mark);
         let message = "an image is built by `shell` or by `ansible`, not by both";
         let problem = context.error(ansible.mark, code::CONFLICT, message);
-        *problem = problem.clone().related(related, "`shell` is here").help("leave one of them out, even if it is empty");
+        *problem =
+            problem.clone().related(related, "`shell` is here").help("leave one of them out, even if it is empty");
     }
     let network = network(context, section);
     let (common, written) = match (shell, ansible) {
@@ -98,7 +99,11 @@ fn script<'s>(stage: &'static str, commands: &Option<At<Texts>>, cache_version: 
     Written { stage, command: (!items.is_empty()).then_some(Command::Script(items)), cache_version }
 }
 
-fn tasks<'s>(stage: &'static str, tasks: &Option<At<Items<Raw>>>, cache_version: &'s Option<At<String>>) -> Written<'s> {
+fn tasks<'s>(
+    stage: &'static str,
+    tasks: &Option<At<Items<Raw>>>,
+    cache_version: &'s Option<At<String>>,
+) -> Written<'s> {
     let items = tasks.as_ref().map(|tasks| tasks.value.0.as_slice()).unwrap_or_default();
     let items: Vec<String> = items.iter().map(|item| json(&item.value.0).to_string()).collect();
     Written { stage, command: (!items.is_empty()).then_some(Command::Ansible(items)), cache_version }
@@ -107,10 +112,8 @@ fn tasks<'s>(stage: &'static str, tasks: &Option<At<Items<Raw>>>, cache_version:
 /// A stage is there when it has commands, or a cache version: its own, or the one of all stages.
 fn there(written: &Written<'_>, common: &Option<At<String>>) -> Option<(Command, BTreeMap<String, String>)> {
     let versions = [("cacheVersion", filled(common)), ("stageCacheVersion", filled(written.cache_version))];
-    let versions: BTreeMap<String, String> = versions
-        .into_iter()
-        .filter_map(|(name, field)| Some((name.to_owned(), field?.value.clone())))
-        .collect();
+    let versions: BTreeMap<String, String> =
+        versions.into_iter().filter_map(|(name, field)| Some((name.to_owned(), field?.value.clone()))).collect();
     match &written.command {
         Some(command) => Some((command.clone(), versions)),
         None if versions.is_empty() => None,
@@ -156,7 +159,8 @@ fn warn_of_unused_dependencies(
         for (stage, field) in keys {
             let Some(field) = field.as_ref().filter(|field| !field.value.items().is_empty()) else { continue };
             if !steps.contains_key(stage) {
-                let message = format!("`stageDependencies.{stage}` is for a stage that `{}` does not have", context.subject);
+                let message =
+                    format!("`stageDependencies.{stage}` is for a stage that `{}` does not have", context.subject);
                 context.warnings.add(field.mark, message, "give the stage commands, or leave its dependencies out");
             }
         }

@@ -66,9 +66,10 @@ impl Warnings {
             let warning = Diagnostic::warning(kind.what()).at(mark.place(file)).help(kind.instead());
             if count > 1 { warning.note(format!("{count} times in this config")) } else { warning }
         });
-        let others = self.others.into_iter().map(|(mark, message, help)| {
-            Diagnostic::warning(message).at(mark.place(file)).help(help)
-        });
+        let others = self
+            .others
+            .into_iter()
+            .map(|(mark, message, help)| Diagnostic::warning(message).at(mark.place(file)).help(help));
         deprecated.chain(others).collect()
     }
 }

@@ -73,7 +73,8 @@ fn set(check: &mut Healthcheck, name: &str, value: &str) -> Result<(), String> {
         "start-interval" => check.start_interval = Some(time()?),
         "retries" => {
             let retries: Option<u32> = value.parse().ok();
-            check.retries = Some(i64::from(retries.ok_or_else(|| format!("has `--retries={value}`, which is no number"))?));
+            check.retries =
+                Some(i64::from(retries.ok_or_else(|| format!("has `--retries={value}`, which is no number"))?));
         }
         _ => return Err(format!("has the unknown option `--{name}`")),
     }
@@ -104,13 +105,23 @@ mod tests {
 
     #[test]
     fn healthchecks_are_those_of_dockerfiles() {
-        let check = healthcheck("--interval=30s --timeout=3s --start-period=1m --retries=2 CMD curl -f localhost").unwrap();
+        let check =
+            healthcheck("--interval=30s --timeout=3s --start-period=1m --retries=2 CMD curl -f localhost").unwrap();
         assert_eq!(check.test, ["CMD-SHELL", "curl -f localhost"]);
         assert_eq!((check.interval, check.timeout), (Some(30_000_000_000), Some(3_000_000_000)));
         assert_eq!((check.start_period, check.retries), (Some(60_000_000_000), Some(2)));
         assert_eq!(healthcheck("CMD [\"a\", \"b\"]").unwrap().test, ["CMD", "a", "b"]);
         assert_eq!(healthcheck("NONE").unwrap().test, ["NONE"]);
-        for bad in ["", "curl", "CMD", "--interval CMD a", "--interval=x CMD a", "--foo=1 CMD a", "NONE x", "--retries=a CMD b"] {
+        for bad in [
+            "",
+            "curl",
+            "CMD",
+            "--interval CMD a",
+            "--interval=x CMD a",
+            "--foo=1 CMD a",
+            "NONE x",
+            "--retries=a CMD b",
+        ] {
             assert!(healthcheck(bad).is_err(), "{bad}");
         }
         assert_eq!(arguments("[\"a\", \"b\"]"), ["a", "b"]);

@@ -6,10 +6,10 @@ mod values;
 
 pub(super) use image::{
     AnsibleTable, BasicAuth, DependencyEntry, DependencyImport, DockerTable, DockerfileSection, GitEntry,
-    HealthcheckTable, ImageSpecConfig, ImageSpecTable, ImportEntry, MountEntry, SecretEntry, ShellTable,
-    StageDependencies, StapelSection,
+    HealthcheckTable, ImageSpecConfig, ImageSpecTable, ImportEntry, MountEntry, SecretEntry, StageDependencies,
+    StapelSection,
 };
 pub(super) use project::{
-    Build, Cleanup, Deploy, GlobalImageSpec, GlobalImageSpecConfig, KeepPolicyTable, Limits, ProjectSection, References,
+    Build, Cleanup, Deploy, GlobalImageSpec, KeepPolicyTable, Limits, ProjectSection, References,
 };
-pub(super) use values::{Duration, Items, Maybe, Names, Raw, Texts};
+pub(super) use values::{Items, Maybe, Names, Raw, Texts};
