@@ -75,7 +75,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), CommandErro
             let loaded = load(context, project)?;
             let chosen = chosen(&loaded.project, &images, final_images_only.unwrap_or(false))?;
             let default = if loaded.text.dialect() == Dialect::Werf { GraphFormat::Yaml } else { GraphFormat::Text };
-            config::graph(&loaded.project, &chosen, format.unwrap_or(default))
+            config::graph(&loaded, &chosen, format.unwrap_or(default))
         }
     };
     ui::print_data(&text).map_err(|error| CommandError::usage("cannot write", &error))
@@ -106,8 +106,12 @@ fn render(context: &Context, arguments: RenderArguments) -> Result<String, Comma
 fn list(context: &Context, arguments: ListArguments) -> Result<String, CommandError> {
     let loaded = load(context, arguments.project)?;
     let chosen = chosen(&loaded.project, &arguments.images, arguments.final_images_only.unwrap_or(false))?;
-    let names = chosen.iter().map(|image| if image.name.as_str().is_empty() { "~" } else { image.name.as_str() });
-    Ok(names.flat_map(|name| [name, "\n"]).collect())
+    let mut names: Vec<&str> =
+        chosen.iter().map(|image| if image.name.as_str().is_empty() { "~" } else { image.name.as_str() }).collect();
+    if loaded.text.dialect() != Dialect::Stager {
+        names.sort_unstable();
+    }
+    Ok(names.into_iter().flat_map(|name| [name, "\n"]).collect())
 }
 
 fn chosen<'a>(
@@ -117,6 +121,6 @@ fn chosen<'a>(
 ) -> Result<Vec<&'a ImageSpec>, CommandError> {
     let selection = Selection::parse(patterns)?;
     let mut chosen = selection.of(&project.images, |image| &image.name, |_| true)?;
-    chosen.retain(|image| !final_images_only || !image.artifact);
+    chosen.retain(|image| !final_images_only || (image.is_final && !image.artifact));
     Ok(chosen)
 }

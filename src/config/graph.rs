@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 
 use serde_json::json;
-use stages::spec::{Base, ImageSpec, ImportSource, Project};
+use stages::ids::ImageName;
+use stages::spec::{Base, ImageSpec, ImportSource};
 
+use super::load::LoweredConfig;
 use crate::template::yaml_scalar;
 
 /// How a graph is written.
@@ -44,9 +46,9 @@ impl FromStr for GraphFormat {
     }
 }
 
-/// The graph of some images of a project; ends in a line feed.
-pub fn graph(project: &Project, images: &[&ImageSpec], format: GraphFormat) -> String {
-    let graph = Graph { project, images };
+/// The graph of some images of a config; ends in a line feed.
+pub fn graph(config: &LoweredConfig, images: &[&ImageSpec], format: GraphFormat) -> String {
+    let graph = Graph { config, images };
     match format {
         GraphFormat::Text => graph.text(),
         GraphFormat::Mermaid => graph.mermaid(),
@@ -57,7 +59,7 @@ pub fn graph(project: &Project, images: &[&ImageSpec], format: GraphFormat) -> S
 }
 
 struct Graph<'a> {
-    project: &'a Project,
+    config: &'a LoweredConfig,
     images: &'a [&'a ImageSpec],
 }
 
@@ -66,6 +68,7 @@ struct Graph<'a> {
 enum Role {
     Base,
     Import,
+    Name,
 }
 
 impl Role {
@@ -73,6 +76,7 @@ impl Role {
         match self {
             Self::Base => "base",
             Self::Import => "import",
+            Self::Name => "name",
         }
     }
 
@@ -80,6 +84,7 @@ impl Role {
         match self {
             Self::Base => "from",
             Self::Import => "imports from",
+            Self::Name => "is told of",
         }
     }
 }
@@ -113,14 +118,6 @@ fn imports(image: &ImageSpec) -> impl Iterator<Item = Need> + '_ {
     })
 }
 
-/// What an image needs, each thing once for each role.
-fn needs(image: &ImageSpec) -> Vec<Need> {
-    let mut needs: Vec<_> = std::iter::once(base(image)).chain(imports(image)).collect();
-    let mut seen = BTreeSet::new();
-    needs.retain(|need| seen.insert((need.name.clone(), need.role)));
-    needs
-}
-
 fn kind(image: &ImageSpec) -> &'static str {
     if image.artifact { "artifact" } else { "image" }
 }
@@ -130,11 +127,32 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 }
 
 impl Graph<'_> {
+    /// What an image needs, each thing once for each role.
+    fn needs(&self, image: &ImageSpec) -> Vec<Need> {
+        let names = self.mentions(image).map(|name| Need { name: name.to_string(), role: Role::Name, own: true });
+        let mut needs: Vec<_> = std::iter::once(base(image)).chain(imports(image)).chain(names).collect();
+        let mut seen = BTreeSet::new();
+        needs.retain(|need| seen.insert((need.name.clone(), need.role)));
+        needs
+    }
+
+    fn mentions(&self, image: &ImageSpec) -> impl Iterator<Item = &ImageName> {
+        self.config.references.get(&image.name).into_iter().flat_map(|references| &references.mentions)
+    }
+
+    /// The imports in the order in which they are written.
+    fn written_imports(&self, image: &ImageSpec) -> Vec<Need> {
+        let places = self.config.references.get(&image.name).map(|references| &references.import_places[..]);
+        let mut imports: Vec<(usize, Need)> = imports(image).enumerate().collect();
+        imports.sort_by_key(|(index, _)| places.and_then(|places| places.get(*index)));
+        imports.into_iter().map(|(_, need)| need).collect()
+    }
+
     fn text(&self) -> String {
         let mut out = String::new();
         for image in self.images {
             line(&mut out, format_args!("{} {}", kind(image), image.name));
-            for need in needs(image) {
+            for need in self.needs(image) {
                 line(&mut out, format_args!("  {} {}", need.role.words(), need.name));
             }
         }
@@ -144,7 +162,7 @@ impl Graph<'_> {
     /// Numbers for the nodes, so that names of any form do: the images first, then what else they need.
     fn numbered(&self) -> Vec<String> {
         let mut names: Vec<String> = self.images.iter().map(|image| image.name.to_string()).collect();
-        for need in self.images.iter().flat_map(|image| needs(image)) {
+        for need in self.images.iter().flat_map(|image| self.needs(image)) {
             let known = if need.own { &names[..] } else { &names[self.images.len()..] };
             if !known.contains(&need.name) {
                 names.push(need.name);
@@ -169,8 +187,11 @@ impl Graph<'_> {
             }
         }
         for (index, image) in self.images.iter().enumerate() {
-            for need in needs(image) {
-                let arrow = if need.role == Role::Base { "-->" } else { "-. import .->" };
+            for need in self.needs(image) {
+                let arrow = match need.role {
+                    Role::Base => "-->".to_owned(),
+                    role => format!("-. {} .->", role.name()),
+                };
                 line(&mut out, format_args!("  n{} {arrow} n{index}", self.number(&names, &need)));
             }
         }
@@ -189,8 +210,12 @@ impl Graph<'_> {
             line(&mut out, format_args!("  n{index} [label={name:?}, shape={shape}];"));
         }
         for (index, image) in self.images.iter().enumerate() {
-            for need in needs(image) {
-                let style = if need.role == Role::Base { "solid" } else { "dashed" };
+            for need in self.needs(image) {
+                let style = match need.role {
+                    Role::Base => "solid",
+                    Role::Import => "dashed",
+                    Role::Name => "dotted",
+                };
                 line(&mut out, format_args!("  n{} -> n{index} [style={style}];", self.number(&names, &need)));
             }
         }
@@ -203,8 +228,8 @@ impl Graph<'_> {
             self.images.iter().map(|image| json!({"name": image.name, "artifact": image.artifact})).collect();
         let edge = |image: &ImageSpec, need: Need| json!({"from": need.name, "to": image.name, "role": need.role.name(), "external": !need.own});
         let edges: Vec<_> =
-            self.images.iter().flat_map(|image| needs(image).into_iter().map(|need| edge(image, need))).collect();
-        let graph = json!({"schema": 1, "project": self.project.name, "images": images, "edges": edges});
+            self.images.iter().flat_map(|image| self.needs(image).into_iter().map(|need| edge(image, need))).collect();
+        let graph = json!({"schema": 1, "project": self.config.project.name, "images": images, "edges": edges});
         format!("{graph:#}\n")
     }
 
@@ -215,27 +240,28 @@ impl Graph<'_> {
         }
         let mut images: Vec<&&ImageSpec> = self.images.iter().collect();
         images.sort_by_key(|image| &image.name);
-        images.into_iter().map(|image| yaml_entry(image)).collect()
+        images.into_iter().map(|image| self.yaml_entry(image)).collect()
     }
-}
 
-fn yaml_entry(image: &ImageSpec) -> String {
-    let mut lines = Vec::new();
-    if !image.name.as_str().is_empty() {
-        lines.push(format!("image: {}", yaml_scalar(image.name.as_str())));
+    fn yaml_entry(&self, image: &ImageSpec) -> String {
+        let base = Some(base(image)).filter(|need| need.own);
+        let imports = self.written_imports(image);
+        let mut depends: Vec<String> =
+            base.map(|need| format!("  from: {}", yaml_scalar(&need.name))).into_iter().collect();
+        depends.extend(yaml_list("import", imports.iter().filter(|need| need.own).map(|need| need.name.as_str())));
+        depends.extend(yaml_list("dependencies", self.mentions(image).map(ImageName::as_str)));
+        let mut lines = Vec::new();
+        if !image.name.as_str().is_empty() {
+            lines.push(format!("image: {}", yaml_scalar(image.name.as_str())));
+        }
+        lines.extend((!depends.is_empty()).then(|| "dependsOn:".to_owned()));
+        lines.append(&mut depends);
+        if lines.is_empty() {
+            lines.push("{}".to_owned());
+        }
+        let marks = std::iter::once("- ").chain(std::iter::repeat("  "));
+        marks.zip(&lines).fold(String::new(), |out, (mark, text)| out + mark + text + "\n")
     }
-    let base = Some(base(image)).filter(|need| need.own);
-    let imports: Vec<Need> = imports(image).filter(|need| need.own).collect();
-    if base.is_some() || !imports.is_empty() {
-        lines.push("dependsOn:".to_owned());
-    }
-    lines.extend(base.map(|need| format!("  from: {}", yaml_scalar(&need.name))));
-    lines.extend(yaml_list("import", imports.iter().map(|need| need.name.as_str())));
-    if lines.is_empty() {
-        lines.push("{}".to_owned());
-    }
-    let marks = std::iter::once("- ").chain(std::iter::repeat("  "));
-    marks.zip(&lines).fold(String::new(), |out, (mark, text)| out + mark + text + "\n")
 }
 
 fn yaml_list<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {

@@ -8,7 +8,7 @@ use stages::spec::Project;
 
 use super::claim::Claim;
 use super::cleanup::CleanupPolicies;
-use super::dialect::{DISCOVERED, Dialect, Lowered};
+use super::dialect::{DISCOVERED, Dialect, Lowered, LoweredImage};
 use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
 use super::{stager, validate, werf, yaml};
@@ -41,12 +41,25 @@ pub struct LoweredConfig {
     pub cleanup: CleanupPolicies,
     /// Where each image is declared.
     pub places: BTreeMap<ImageName, Place>,
+    /// What each image says of others, as it is written.
+    pub references: BTreeMap<ImageName, References>,
     /// What stops a build, though the config can be read; [`Self::warnings`] tells of it too.
     pub at_build: Vec<Diagnostic>,
     /// What is odd, but no error.
     pub warnings: Vec<Diagnostic>,
     /// The text; its `relocate` belongs to every diagnostic made of the places here.
     pub text: ConfigText,
+}
+
+/// What an image says of others, beyond what its specification does.
+#[derive(Debug, Clone, Default)]
+pub struct References {
+    /// The places in the text of [`ImageSpec::imports`], in that order: line and column.
+    ///
+    /// [`ImageSpec::imports`]: stages::spec::ImageSpec::imports
+    pub import_places: Vec<(usize, usize)>,
+    /// The images that it depends on without taking files, each once, as they are written.
+    pub mentions: Vec<ImageName>,
 }
 
 /// A config that could not be loaded.
@@ -90,9 +103,9 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
     let at_build = text.relocate(std::mem::take(&mut lowered.at_build));
     match assemble(lowered, &file) {
         Some(parts) if !diagnostics.iter().any(Diagnostic::is_error) => {
-            let (project, cleanup, places, claims) = parts;
+            let (project, cleanup, places, references, claims) = parts;
             diagnostics.extend(at_build.iter().map(as_warning));
-            Ok(LoweredConfig { project, claims, cleanup, places, at_build, warnings: diagnostics, text })
+            Ok(LoweredConfig { project, claims, cleanup, places, references, at_build, warnings: diagnostics, text })
         }
         _ => Err(ConfigError { diagnostics, sources: text.sources(), rendered: Some(text.rendered().text.clone()) }),
     }
@@ -143,20 +156,32 @@ fn lower_native(rendered: &SourceFile) -> Lowered {
     Lowered { problems, ..lowered }
 }
 
-type Parts = (Project, CleanupPolicies, BTreeMap<ImageName, Place>, Vec<(Claim, Place)>);
+type Parts =
+    (Project, CleanupPolicies, BTreeMap<ImageName, Place>, BTreeMap<ImageName, References>, Vec<(Claim, Place)>);
 
 fn assemble(lowered: Lowered, file: &str) -> Option<Parts> {
     let project = lowered.project?;
-    let mut places = BTreeMap::new();
+    let (mut places, mut references) = (BTreeMap::new(), BTreeMap::new());
     let mut images = Vec::with_capacity(lowered.images.len());
     for image in lowered.images {
+        references.insert(image.name.clone(), references_of(&image));
         places.insert(image.name, image.mark.place(file));
         images.push(image.spec?);
     }
     let claims = lowered.claims.into_iter().map(|(claim, mark)| (claim, mark.place(file))).collect();
     let spec =
         Project { name: project.name, platforms: project.platforms, cache_version: project.cache_version, images };
-    Some((spec, project.cleanup, places, claims))
+    Some((spec, project.cleanup, places, references, claims))
+}
+
+fn references_of(image: &LoweredImage) -> References {
+    let mut mentions: Vec<ImageName> = Vec::new();
+    for (name, _) in &image.mentions {
+        if !mentions.contains(name) {
+            mentions.push(name.clone());
+        }
+    }
+    References { import_places: image.import_marks.iter().map(|mark| (mark.line, mark.column)).collect(), mentions }
 }
 
 /// Renders a config, and reads no further.

@@ -30,7 +30,7 @@ pub use cleanup::{CleanupPolicies, KeepPolicy, Limit, LimitOperator, ReferencePa
 pub use dialect::{DISCOVERED, Dialect, UnknownDialect};
 pub use documents::documents;
 pub use graph::{GraphFormat, UnknownGraphFormat, graph};
-pub use load::{ConfigError, LoadRequest, LoweredConfig, discover, load, render};
+pub use load::{ConfigError, LoadRequest, LoweredConfig, References, discover, load, render};
 pub use render::GoSettings;
 pub use text::ConfigText;
 

@@ -178,10 +178,12 @@ impl ProjectFiles {
     /// The rendered text of the config. That of werf and dapp is checked first, as their own commands do.
     pub fn render(&self, options: &ProjectOptions) -> Result<String, Error> {
         let request = self.request(options)?;
-        match config::discover(&request)?.1 {
-            Dialect::Werf | Dialect::Dapp => Ok(self.load(options)?.text.rendered().text.clone()),
-            _ => Ok(config::render(&request)?),
+        let native = config::discover(&request).is_ok_and(|(_, dialect)| dialect == Dialect::Stager);
+        if native {
+            return Ok(config::render(&request)?);
         }
+        let loaded = self.load(options)?;
+        Ok(loaded.text.rendered().text.clone())
     }
 
     /// Loads the config, and puts what it claims to the gate.
@@ -241,15 +243,6 @@ fn check_inside(repository: &Repository, config: Option<&str>) -> Result<(), Err
     Ok(())
 }
 
-/// What lets a config be read, but not be built.
-fn refuse_unbuildable(config: &LoweredConfig) -> Result<(), Error> {
-    if config.at_build.is_empty() {
-        return Ok(());
-    }
-    let rendered = Some(config.text.rendered().text.clone());
-    Err(ConfigError { diagnostics: config.at_build.clone(), sources: config.text.sources(), rendered }.into())
-}
-
 /// The changes that a snapshot takes: all but those that match. A pattern without `/` is a name anywhere in the project,
 /// any other a path in it; a directory stands for all that is in it.
 fn ignored(repository: &Repository, patterns: &[String]) -> Result<PathFilter, Error> {
@@ -265,6 +258,15 @@ fn ignored(repository: &Repository, patterns: &[String]) -> Result<PathFilter, E
         let bad = patterns.iter().find(|pattern| PathFilter::new(&[], &[whole(pattern)]).is_err());
         Error::DevIgnore { pattern: bad.cloned().unwrap_or_default(), reason: error.to_string() }
     })
+}
+
+/// What lets a config be read, but not be built.
+fn refuse_unbuildable(config: &LoweredConfig) -> Result<(), Error> {
+    if config.at_build.is_empty() {
+        return Ok(());
+    }
+    let rendered = Some(config.text.rendered().text.clone());
+    Err(ConfigError { diagnostics: config.at_build.clone(), sources: config.text.sources(), rendered }.into())
 }
 
 /// The image whose document a place is in.

@@ -498,10 +498,10 @@ fn unused_artifacts_are_a_warning() {
 fn graphs_are_written_in_every_format() {
     use crate::config::{GraphFormat, graph};
     let text = "stager: 1\nproject: p\n---\nartifact: tools\nfrom: alpine\n---\nimage: a/b\nfromArtifact: tools\nimport: [{fromArtifact: tools, add: /x, before: deps}, {from: busybox, add: /y, after: build}]\n";
-    let project = load_text(text).unwrap_or_else(|error| panic!("{error}")).project;
+    let config = load_text(text).unwrap_or_else(|error| panic!("{error}"));
     let formats = [GraphFormat::Text, GraphFormat::Mermaid, GraphFormat::Dot, GraphFormat::Json];
-    let images: Vec<_> = project.images.iter().collect();
-    insta::assert_snapshot!(formats.map(|format| graph(&project, &images, format)).join("\n"), @r##"
+    let images: Vec<_> = config.project.images.iter().collect();
+    insta::assert_snapshot!(formats.map(|format| graph(&config, &images, format)).join("\n"), @r##"
 artifact tools
   from docker.io/library/alpine:latest
 image a/b
