@@ -178,6 +178,9 @@ impl From<ops::Error> for CommandError {
             E::Dockerfile { .. } => Self::new(ExitCode::Usage, &error)
                 .hint("name the other images on the command line, or leave these out by `'!NAME'`"),
             E::Git(ref git) => Self::new(ExitCode::Usage, &error).class(git.code()),
+            E::ProjectName { .. } => Self::new(ExitCode::Usage, &error)
+                .class(Some("meta-project"))
+                .hint("a name is latin letters in lower case, digits and inner hyphens, at most 50 of them"),
             E::ConfigOutside { .. } => Self::new(ExitCode::Usage, &error)
                 .class(Some("config-path"))
                 .hint("a config is read from the commit: move it into the repository, or name one that is there"),

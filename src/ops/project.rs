@@ -189,6 +189,10 @@ impl ProjectFiles {
     /// Loads the config, and puts what it claims to the gate.
     pub fn load(&self, options: &ProjectOptions) -> Result<LoweredConfig, Error> {
         let mut loaded = config::load(&self.request(options)?)?;
+        if let Some(name) = options.templates.project_name.as_ref().filter(|_| loaded.text.dialect() == Dialect::Werf) {
+            let parsed = name.parse().map_err(|_| Error::ProjectName { name: name.clone() });
+            loaded.project.name = parsed?;
+        }
         if !options.platforms.is_empty() {
             loaded.project.platforms.clone_from(&options.platforms);
         }
