@@ -186,8 +186,7 @@ impl Refusal {
 }
 
 /// What kind of thing was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RefusalKind {
     /// A file on disk that git does not know. These come first: what else differs may be what they replace.
     Untracked,

@@ -57,7 +57,7 @@ pub struct GateOptions {
 }
 
 /// Something that was read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Read {
     /// What it was.
     pub kind: ReadKind,
@@ -68,7 +68,8 @@ pub struct Read {
 }
 
 /// What kind of thing was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ReadKind {
     /// A file of the commit.
     Committed,
@@ -240,14 +241,23 @@ impl Gate {
         self.check(allowed, RefusalKind::CustomTag, "cli.allowCustomTags", tag)
     }
 
+    /// Refuses one thing that the rules do not allow. Claims of the config are all put to the gate in any case, so that a
+    /// survey needs no help here.
     pub(super) fn check(&self, allowed: bool, kind: RefusalKind, rule: &'static str, name: &str) -> Result<(), Error> {
-        if allowed { Ok(()) } else { self.refuse(kind, rule, vec![name.to_owned()]) }
+        if allowed {
+            return Ok(());
+        }
+        let refusal = Refusal::new(kind, rule, vec![name.to_owned()]);
+        self.state().refused.insert(refusal.clone());
+        if self.options.mode.is_loose() { Ok(()) } else { Err(refusal.into()) }
     }
 
     /// Whether an environment variable may be read, and its value.
     pub(super) fn variable(&self, name: &str) -> Result<Option<String>, Error> {
         let allowed = self.any(|rules| rules.rendering.variables.allow(name));
-        self.check(allowed, RefusalKind::Variable, "config.goTemplateRendering.allowEnvVariables", name)?;
+        if !allowed {
+            self.refuse(RefusalKind::Variable, "config.goTemplateRendering.allowEnvVariables", vec![name.to_owned()])?;
+        }
         let value = self.options.env.get(name).cloned();
         self.note(ReadKind::Variable, name, value.as_deref().map(str::as_bytes));
         Ok(value)
