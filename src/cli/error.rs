@@ -180,7 +180,12 @@ impl From<ops::Error> for CommandError {
             E::Execute(error) => Self::from_execute(&error),
             E::Giterminism(ref refused) => Self::from_giterminism(refused),
             E::Plan { ref source, .. } => Self::from_plan(&error, source),
+            E::Dockerfile { .. } => Self::new(ExitCode::Usage, &error)
+                .hint("name the other images on the command line, or leave these out by `'!NAME'`"),
             E::Git(ref git) => Self::new(ExitCode::Usage, &error).class(git.code()),
+            E::ConfigOutside { .. } => Self::new(ExitCode::Usage, &error)
+                .class(Some("config-path"))
+                .hint("a config is read from the commit: move it into the repository, or name one that is there"),
             E::Pattern { .. } | E::NothingChosen { .. } => {
                 Self::new(ExitCode::Usage, &error).class(Some("image-selection"))
             }

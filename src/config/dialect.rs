@@ -46,6 +46,11 @@ impl Dialect {
         }
     }
 
+    /// The name that its files have first of all.
+    pub fn file_name(self) -> Option<&'static str> {
+        DISCOVERED.iter().find(|(_, dialect)| *dialect == self).map(|(name, _)| *name)
+    }
+
     /// The dialect that a file's name stands for.
     pub fn of_file(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -112,7 +117,10 @@ pub(crate) struct LoweredImage {
     pub(crate) artifact: bool,
     pub(crate) mark: Mark,
     pub(crate) base_mark: Option<Mark>,
+    /// Of its imports in the conveyor's order.
     pub(crate) import_marks: Vec<Mark>,
+    /// Of its variables that name other images, in the conveyor's order.
+    pub(crate) variable_marks: Vec<Mark>,
     /// `None` when the document has an error.
     pub(crate) spec: Option<ImageSpec>,
 }

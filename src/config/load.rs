@@ -9,13 +9,11 @@ use stages::spec::Project;
 use super::claim::Claim;
 use super::cleanup::CleanupPolicies;
 use super::dialect::{DISCOVERED, Dialect, Lowered};
+use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
 use super::{stager, validate, yaml};
-use crate::source::{Diagnostic, FileReader, Place, ReadError, ReadErrorKind, SourceFile};
-use crate::template::{self, GitValues, TemplateRequest};
-
-/// Largest config file, in bytes.
-const MAX_SOURCE: usize = 16 << 20;
+use crate::source::{Diagnostic, FileReader, Place, SourceFile};
+use crate::template::GitValues;
 
 /// What to load.
 #[derive(Clone)]
@@ -26,8 +24,10 @@ pub struct LoadRequest<'a> {
     pub config_path: Option<&'a str>,
     /// Its dialect; `None` takes it from the file's name.
     pub dialect: Option<Dialect>,
-    /// What templates may know of the commit.
+    /// What templates of the native dialect may know of the commit.
     pub git: GitValues,
+    /// What Go templates may know.
+    pub go: GoSettings,
 }
 
 /// A typed config.
@@ -60,7 +60,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn single(diagnostic: Diagnostic) -> Self {
+    pub(super) fn single(diagnostic: Diagnostic) -> Self {
         Self { diagnostics: vec![diagnostic], sources: Vec::new(), rendered: None }
     }
 
@@ -82,20 +82,9 @@ impl ConfigError {
 pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
     let text = render_text(request)?;
     let file = text.rendered().name.clone();
-    let documents = yaml::parse(&file, &text.rendered().text);
-    let mut diagnostics = documents.problems;
-    let mut lowered = if documents.documents.is_empty() && !diagnostics.is_empty() {
-        Lowered::default()
-    } else {
-        stager::lower(&file, &documents.documents)
-    };
-    let complete = diagnostics.is_empty();
-    diagnostics.append(&mut lowered.problems);
-    if complete {
-        diagnostics.extend(validate::check(&file, &lowered.images));
-    }
-    diagnostics.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| (place.line, place.column)));
-    let diagnostics = text.relocate(diagnostics);
+    let mut lowered = lower(&text);
+    let mut diagnostics = text.warnings().to_vec();
+    diagnostics.extend(text.relocate(std::mem::take(&mut lowered.problems)));
     match assemble(lowered, &file) {
         Some(parts) if !diagnostics.iter().any(Diagnostic::is_error) => {
             let (project, cleanup, places, claims) = parts;
@@ -103,6 +92,37 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
         }
         _ => Err(ConfigError { diagnostics, sources: text.sources(), rendered: Some(text.rendered().text.clone()) }),
     }
+}
+
+/// What the documents of a text say, in the order of their places.
+fn lower(text: &ConfigText) -> Lowered {
+    match text.dialect() {
+        Dialect::Werf | Dialect::Dapp => unsupported(text),
+        _ => lower_native(text.rendered()),
+    }
+}
+
+fn unsupported(text: &ConfigText) -> Lowered {
+    let message = format!("the documents of `{}` are not read by this version", text.source().name);
+    Lowered { problems: vec![Diagnostic::error(message).help("write a `stager.yaml`")], ..Lowered::default() }
+}
+
+fn lower_native(rendered: &SourceFile) -> Lowered {
+    let file = &rendered.name;
+    let documents = yaml::parse(file, &rendered.text);
+    let mut problems = documents.problems;
+    let mut lowered = if documents.documents.is_empty() && !problems.is_empty() {
+        Lowered::default()
+    } else {
+        stager::lower(file, &documents.documents)
+    };
+    let complete = problems.is_empty();
+    problems.append(&mut lowered.problems);
+    if complete {
+        problems.extend(validate::check(file, &lowered.images));
+    }
+    problems.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| (place.line, place.column)));
+    Lowered { problems, ..lowered }
 }
 
 type Parts = (Project, CleanupPolicies, BTreeMap<ImageName, Place>, Vec<(Claim, Place)>);
@@ -126,30 +146,6 @@ pub fn render(request: &LoadRequest<'_>) -> Result<String, ConfigError> {
     render_text(request).map(|text| text.rendered().text.clone())
 }
 
-fn render_text(request: &LoadRequest<'_>) -> Result<ConfigText, ConfigError> {
-    let (path, dialect) = discover(request)?;
-    if dialect != Dialect::Stager {
-        let problem = Diagnostic::error(format!("the dialect {dialect} (`{path}`) is not supported by this version"));
-        return Err(ConfigError::single(problem.help("write a `stager.yaml`")));
-    }
-    let source = read(request, &path)?;
-    let project = project_of(&source.text);
-    let template = TemplateRequest {
-        source: &source,
-        files: Arc::clone(&request.files),
-        git: &request.git,
-        project: project.as_deref(),
-    };
-    match template::render(&template) {
-        Ok(rendered) => Ok(ConfigText::new(&template, rendered.text, rendered.included)),
-        Err(failure) => Err(ConfigError {
-            diagnostics: vec![failure.diagnostic],
-            sources: std::iter::once(source.clone()).chain(failure.included).collect(),
-            rendered: None,
-        }),
-    }
-}
-
 /// The config file and its dialect: what is asked for, or the first that is there.
 pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigError> {
     if let Some(path) = request.config_path {
@@ -169,52 +165,17 @@ pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigEr
         .map(|(name, _)| format!("`{name}`"))
         .collect();
     let problem = match names.as_slice() {
-        [] => Diagnostic::error("this dialect has no file name of its own").help("name the file by --config"),
-        names => Diagnostic::error(format!("there is no config: looked for {}", names.join(", ")))
-            .help("write a `stager.yaml` and commit it, or name the file by --config"),
+        [] => Diagnostic::error("this dialect has no file name of its own")
+            .code("usage")
+            .help("name the file by --config"),
+        names => {
+            let wanted = request.dialect.map_or("stager.yaml", |dialect| dialect.file_name().unwrap_or("stager.yaml"));
+            Diagnostic::error(format!("there is no config: looked for {}", names.join(", ")))
+                .code("file-not-found")
+                .help(format!("write a `{wanted}` and commit it, or name the file by --config"))
+        }
     };
     Err(ConfigError::single(problem))
-}
-
-fn read(request: &LoadRequest<'_>, path: &str) -> Result<SourceFile, ConfigError> {
-    let bytes = request.files.read(path).map_err(|error| unreadable(&error))?;
-    if bytes.len() > MAX_SOURCE {
-        let message = format!("`{path}` is larger than {} MiB", MAX_SOURCE >> 20);
-        return Err(ConfigError::single(Diagnostic::error(message)));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes().get(..valid).unwrap_or_default().split(|byte| *byte == b'\n').count();
-        ConfigError::single(Diagnostic::error(format!("`{path}` is not UTF-8 text (line {line})")))
-    })?;
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-    Ok(SourceFile { name: path.to_owned(), text })
-}
-
-fn unreadable(error: &ReadError) -> ConfigError {
-    let mut problem = Diagnostic::of_read(error);
-    if error.kind == ReadErrorKind::NotFound && problem.help.is_none() {
-        problem.help = Some("the config is read from the commit: is the file committed?".to_owned());
-    }
-    ConfigError::single(problem)
-}
-
-/// The project's name, read before rendering so that templates may use it: the plain value of a top-level `project:` in
-/// the first document.
-fn project_of(text: &str) -> Option<String> {
-    let mut started = false;
-    for line in text.lines() {
-        if line.starts_with("---") && started {
-            return None;
-        }
-        started |= line.starts_with("---") || !(line.trim().is_empty() || line.starts_with('#'));
-        if let Some(value) = line.strip_prefix("project:") {
-            let value = value.split(" #").next().unwrap_or_default().trim();
-            let plain = value.trim_matches(['"', '\'']);
-            return plain.parse::<stages::ProjectName>().ok().map(|name| name.to_string());
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -56,9 +56,11 @@ impl Checker<'_> {
 
     fn unknown(&self, node: usize, reference: usize) -> Diagnostic {
         let named = &self.nodes[node].references[reference];
-        let kind = kind(named.artifact);
+        let kind = kind(named.artifact == Some(true));
         let names = || self.images.iter().filter(|image| image.name != self.images[node].name);
-        let preferred = names().filter(|image| image.artifact == named.artifact).map(|image| image.name.as_str());
+        let preferred = names()
+            .filter(|image| named.artifact.is_none_or(|artifact| image.artifact == artifact))
+            .map(|image| image.name.as_str());
         let any = names().map(|image| image.name.as_str());
         let help = match nearest(named.target.as_str(), preferred).or_else(|| nearest(named.target.as_str(), any)) {
             Some(name) => format!("did you mean `{name}`?"),
@@ -75,13 +77,11 @@ impl Checker<'_> {
 
     fn wrong_kind(&self, node: usize, reference: usize, target: usize) -> Diagnostic {
         let named = &self.nodes[node].references[reference];
-        let (is, key) = if named.artifact { ("an image", "fromImage") } else { ("an artifact", "fromArtifact") };
-        self.at(
-            self.reference_mark(node, reference),
-            format!("`{}` is {is}, not {}", named.target, article(named.artifact)),
-        )
-        .related(self.images[target].mark.place(self.file), "declared here")
-        .help(format!("use `{key}: {}`", named.target))
+        let artifact = named.artifact == Some(true);
+        let (is, key) = if artifact { ("an image", "fromImage") } else { ("an artifact", "fromArtifact") };
+        self.at(self.reference_mark(node, reference), format!("`{}` is {is}, not {}", named.target, article(artifact)))
+            .related(self.images[target].mark.place(self.file), "declared here")
+            .help(format!("use `{key}: {}`", named.target))
     }
 
     fn cycle(&self, cycle: &[usize]) -> Diagnostic {
@@ -127,6 +127,7 @@ impl Checker<'_> {
         let mark = match self.nodes[node].references[reference].role {
             Role::Base => image.base_mark,
             Role::Import(index) => image.import_marks.get(index).copied(),
+            Role::Variable(index) => image.variable_marks.get(index).copied(),
         };
         mark.unwrap_or(image.mark)
     }
@@ -143,6 +144,7 @@ fn article(artifact: bool) -> &'static str {
 fn verb(reference: Option<&Reference>) -> &'static str {
     match reference.map(|reference| reference.role) {
         Some(Role::Base) => "starts from",
+        Some(Role::Variable(_)) => "names",
         _ => "imports from",
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn make(worker: &mut Worker<'_, '_>, task: &Task<'_>, base: &Base) ->
             registry(worker, task, reference, digest)
         }
         Base::File { format, path } => file(worker, task, *format, path),
-        Base::Scratch | Base::Image { .. } | Base::Artifact { .. } => {
+        Base::Scratch | Base::Image { .. } | Base::Artifact { .. } | Base::Dockerfile(_) => {
             Ok(Content { layers: Vec::new(), config: ImageConfig::scratch(&task.node.image.platform).to_bytes() })
         }
     }

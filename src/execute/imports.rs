@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stages::ContentId;
 use stages::filter::PathFilter;
-use stages::plan::PlannedImport;
+use stages::plan::{PlannedImport, PlannedVariable};
 use stages::spec::{Import, ImportSource};
 
 use super::layout::make_layer_directory;
@@ -13,7 +13,16 @@ use super::{Error, base, users};
 use crate::layer::{self, ImportOptions, ImportSpec};
 
 /// Makes a stage of imports: one layer for each.
-pub(super) fn make(worker: &mut Worker<'_, '_>, task: &Task<'_>, imports: &[PlannedImport]) -> Result<Content, Error> {
+pub(super) fn make(
+    worker: &mut Worker<'_, '_>,
+    task: &Task<'_>,
+    imports: &[PlannedImport],
+    variables: &[PlannedVariable],
+) -> Result<Content, Error> {
+    if let Some(planned) = variables.first() {
+        let message = format!("the variable `{}` of another image is not supported yet", planned.variable.name);
+        return Err(Error::Config { stage: task.id.clone(), message });
+    }
     let mut content = Content::of(task.parent()?);
     for planned in imports {
         worker.engine.check_cancelled()?;

@@ -37,6 +37,8 @@ pub(super) fn make(
         return Ok(Content::of(task.parent()?));
     }
     let step = Step {
+        unkeyed_env: BTreeMap::new(),
+        cache_versions: BTreeMap::new(),
         name: "packages".to_owned(),
         command: Command::Shell(String::new()),
         files: FileView::Matching(Vec::new()),

@@ -47,6 +47,12 @@ pub(super) fn make(
     let argv: Vec<OsString> = match &step.command {
         Command::Shell(script) => shell(script),
         Command::Exec(argv) => argv.iter().map(OsString::from).collect(),
+        Command::Script(commands) if commands.is_empty() => return Ok(Content::of(parent)),
+        Command::Script(commands) => shell(&commands.join("\n")),
+        Command::Ansible(_) => {
+            let message = "ansible tasks are not supported yet".to_owned();
+            return Err(Error::Config { stage: task.id.clone(), message });
+        }
     };
     run(worker, task, &layers, Run { step, argv, mounts, extra: Vec::new() })
 }
@@ -175,7 +181,7 @@ fn step_mounts(
     let mut all = Vec::new();
     for mount in mounts {
         let source = match &mount.source {
-            spec::MountSource::Tmp => MountSource::Tmpfs { size: None, mode: 0o1777 },
+            spec::MountSource::Tmp | spec::MountSource::Run => MountSource::Tmpfs { size: None, mode: 0o1777 },
             spec::MountSource::Host(path) => MountSource::Bind { path: PathBuf::from(path), read_only: false },
             // These are among the caches.
             spec::MountSource::Cache => continue,

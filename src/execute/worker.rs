@@ -154,7 +154,11 @@ impl<'e, 'a> Worker<'e, 'a> {
             StageTask::Packages { packages, mounts } => packages::make(self, task, packages, mounts),
             StageTask::Git { mappings } => git_content::make(self, task, mappings),
             StageTask::Run { step, mounts, git } => step::make(self, task, step, mounts, git.as_ref()),
-            StageTask::Imports { imports } => imports::make(self, task, imports),
+            StageTask::Imports { imports, variables } => imports::make(self, task, imports, variables),
+            StageTask::Dockerfile { .. } => Err(Error::Config {
+                stage: task.id.clone(),
+                message: "building images by a Dockerfile is not supported yet".to_owned(),
+            }),
             StageTask::Post { post, git } => post::make(self, task, post, git.as_ref()),
         }
     }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use git2::{ObjectType, Oid};
 use rustix::fs::{AtFlags, CWD, readlink, statat};
 use rustix::io::Errno;
-use stages::ObjectId;
 use stages::filter::PathFilter;
+use stages::{CommitId, ObjectId};
 
 use super::diff::ChangeKind;
 use super::error::GitError;
@@ -103,6 +103,20 @@ impl Repository {
             hasher.update(file.as_os_str().as_bytes()).update(b"\n").update(blake3::hash(&content).as_bytes());
         }
         Ok(hasher.finalize().to_hex().to_string())
+    }
+}
+
+impl Head {
+    /// The id that a commit of a snapshot would have: on top of this commit, made by stager at a time in seconds since 1970.
+    /// It is not written.
+    pub fn snapshot_commit(&self, tree: &ObjectId, time: i64) -> CommitId {
+        let who = format!("stager <stager@localhost> {time} +0000");
+        let text = format!("tree {tree}\nparent {}\nauthor {who}\ncommitter {who}\n\nsnapshot\n", self.commit);
+        let id = Oid::hash_object(ObjectType::Commit, text.as_bytes());
+        id.map_or_else(
+            |_| self.commit.clone(),
+            |id| id.to_string().parse().expect("an Oid prints as hexadecimal digits"),
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stages::plan::{Plan, PlannedImage};
+use stages::plan::{Plan, PlannedImage, StageTask};
 use stages::{ImageName, Platform, StageDigest};
 
 use super::namespace::{domain, ownership};
@@ -62,6 +62,7 @@ pub fn build(options: &BuildOptions, events: &Arc<dyn EventSink>, cancel: &Cance
     let project = OpenProject::open(&options.project, &options.store, cancel, events)?;
     let plan = project.plan()?;
     let images = select(&plan, &options.images)?;
+    refuse_dockerfiles(&plan, &images)?;
     let outputs = outputs(&options.outputs, &images)?;
     let home = Home::open(&options.store, options.user)?;
     let mut index = Index::open(&home)?;
@@ -95,9 +96,9 @@ fn outputs(texts: &[String], images: &[&PlannedImage]) -> Result<Vec<Output>, Er
     for text in texts {
         let first = outputs.len();
         for (at, image) in images.iter().enumerate() {
-            let name = if image.name.as_str().is_empty() { "image".to_owned() } else { image.name.to_string() };
-            let filled =
-                text.replace("%image%", &name).replace("%platform%", &image.platform.to_string().replace('/', "-"));
+            let filled = text
+                .replace("%image%", &image.name.in_paths())
+                .replace("%platform%", &image.platform.to_string().replace('/', "-"));
             match outputs[first..].iter_mut().find(|output| output.text == filled) {
                 Some(output) => output.images.push(at),
                 None => {
@@ -235,16 +236,8 @@ impl Run<'_> {
         Ok(execute::export(engine, &request)?)
     }
 
-    /// The images asked for and those they need, in the plan's order.
     fn closure(&self) -> Vec<&PlannedImage> {
-        let mut wanted: BTreeSet<(&ImageName, &Platform)> = BTreeSet::new();
-        let mut pending: Vec<&PlannedImage> = self.images.clone();
-        while let Some(image) = pending.pop() {
-            if wanted.insert((&image.name, &image.platform)) {
-                pending.extend(image.needed_images().filter_map(|name| self.plan.image(name, &image.platform)));
-            }
-        }
-        self.plan.images.iter().filter(|image| wanted.contains(&(&image.name, &image.platform))).collect()
+        closure(self.plan, &self.images)
     }
 
     fn report(&self, done: &Progressed, exported: &BTreeMap<(ImageName, Platform), Exported>) -> BuildReport {
@@ -261,6 +254,27 @@ impl Run<'_> {
         }
         report
     }
+}
+
+/// The images asked for and those they need, in the plan's order.
+fn closure<'a>(plan: &'a Plan, images: &[&'a PlannedImage]) -> Vec<&'a PlannedImage> {
+    let mut wanted: BTreeSet<(&ImageName, &Platform)> = BTreeSet::new();
+    let mut pending: Vec<&PlannedImage> = images.to_vec();
+    while let Some(image) = pending.pop() {
+        if wanted.insert((&image.name, &image.platform)) {
+            pending.extend(image.needed_images().filter_map(|name| plan.image(name, &image.platform)));
+        }
+    }
+    plan.images.iter().filter(|image| wanted.contains(&(&image.name, &image.platform))).collect()
+}
+
+/// Says before any work which images need a Dockerfile to be built.
+fn refuse_dockerfiles(plan: &Plan, images: &[&PlannedImage]) -> Result<(), Error> {
+    let is_dockerfile =
+        |image: &&PlannedImage| image.stages.iter().any(|stage| matches!(stage.task, StageTask::Dockerfile { .. }));
+    let named: Vec<ImageName> =
+        closure(plan, images).into_iter().filter(is_dockerfile).map(|image| image.name.clone()).collect();
+    if named.is_empty() { Ok(()) } else { Err(Error::Dockerfile { images: named }) }
 }
 
 fn is_alive(pid: i64) -> bool {

@@ -39,6 +39,12 @@ pub enum Error {
         #[source]
         source: PlanError,
     },
+    /// A config outside of the repository.
+    #[error("the config `{path}` is outside of the git repository")]
+    ConfigOutside {
+        /// As given, relative to the project directory.
+        path: String,
+    },
     /// A pattern of image names.
     #[error("`{pattern}` is not a pattern: {reason}")]
     Pattern {
@@ -70,6 +76,12 @@ pub enum Error {
     NothingChosen {
         /// As given.
         patterns: Vec<String>,
+    },
+    /// Images of Dockerfiles.
+    #[error("cannot build {}: images made by a Dockerfile can be planned, but not built yet", quoted(images))]
+    Dockerfile {
+        /// Their names.
+        images: Vec<ImageName>,
     },
     /// An output.
     #[error(transparent)]
@@ -103,4 +115,9 @@ pub enum Error {
         /// Which image.
         image: ImageName,
     },
+}
+
+fn quoted(images: &[ImageName]) -> String {
+    let names: Vec<String> = images.iter().map(|image| format!("`{image}`")).collect();
+    names.join(", ")
 }

@@ -11,5 +11,5 @@ mod selection;
 pub use build::{BuildOptions, Built, build};
 pub use error::Error;
 pub use giterminism::{Checked, RefusedItem, check_giterminism};
-pub use project::{OpenProject, ProjectFiles, ProjectOptions, RegistryAccess};
-pub use selection::select;
+pub use project::{OpenProject, ProjectFiles, ProjectOptions, RegistryAccess, TemplateOptions};
+pub use selection::{Selection, select};

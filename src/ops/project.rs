@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
 use stages::filter::PathFilter;
 use stages::plan::Plan;
 use stages::spec::SecretSource;
@@ -12,10 +14,12 @@ use stages::{BlobId, ImageName, ObjectId, Platform};
 use super::Error;
 use super::mapped::Mapped;
 use crate::builder::CancelToken;
-use crate::config::{self, Claim, ConfigError, Dialect, GitValues, LoadRequest, LoweredConfig};
+use crate::config::{
+    self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
+};
 use crate::git::{Head, Remotes, Repository, SnapshotOptions};
 use crate::giterminism::{self, Gate, GateOptions, Mode, Refusal};
-use crate::plan::{self, CommitFacts};
+use crate::plan;
 use crate::registry::{self, Client, Reference};
 use crate::report::{Event, EventSink};
 use crate::source::{Diagnostic, FileReader, Place, ReadError};
@@ -25,7 +29,7 @@ use crate::source::{Diagnostic, FileReader, Place, ReadError};
 pub struct ProjectOptions {
     /// The project directory.
     pub directory: PathBuf,
-    /// The config file, relative to it; `None` looks for one.
+    /// The config file, relative to it, `..` only at its start; `None` looks for one.
     pub config: Option<String>,
     /// The config's dialect; `None` goes by the file's name.
     pub dialect: Option<Dialect>,
@@ -35,12 +39,29 @@ pub struct ProjectOptions {
     pub giterminism_config: Option<String>,
     /// Patterns of changes that a snapshot of the working tree leaves out.
     pub dev_ignore: Vec<String>,
+    /// What Go templates are told.
+    pub templates: TemplateOptions,
     /// Platforms in place of the config's; empty keeps those.
     pub platforms: Vec<Platform>,
     /// The environment that templates and secrets may look into.
     pub env: BTreeMap<String, String>,
     /// Access to registries.
     pub registry: RegistryAccess,
+}
+
+/// What the Go templates of werf and dapp are told, and where they are.
+#[derive(Debug, Clone, Default)]
+pub struct TemplateOptions {
+    /// The name of the environment.
+    pub environment: String,
+    /// The directory of templates, relative to the project directory; `None` is the dialect's own.
+    pub directory: Option<String>,
+    /// The name of the project, in place of the config's.
+    pub project_name: Option<String>,
+    /// Seconds since 1970.
+    pub now: i64,
+    /// Takes what debug functions print.
+    pub debug: Option<DebugSink>,
 }
 
 /// How registries are reached.
@@ -91,6 +112,7 @@ impl ProjectFiles {
     /// The same; a survey goes on after refusals, to find all of them.
     pub(super) fn open_as(options: &ProjectOptions, store: &Path, survey: bool) -> Result<Self, Error> {
         let repository = Repository::discover(&options.directory)?;
+        check_inside(&repository, options.config.as_deref())?;
         let head = repository.head()?;
         let (repository, tree) = match options.mode {
             Mode::Dev | Mode::LooseDev => {
@@ -117,6 +139,10 @@ impl ProjectFiles {
             Some(config) => gate.with_config(config),
             None => gate,
         };
+        let gate = match &options.templates.directory {
+            Some(directory) => gate.with_templates(directory),
+            None => gate,
+        };
         Ok(Self { repository, head, tree, gate: Arc::new(gate), mode: options.mode })
     }
 
@@ -131,7 +157,30 @@ impl ProjectFiles {
                 branch: self.head.branch.clone(),
                 tag: self.repository.tag_at(&self.head.commit)?,
             },
+            go: GoSettings {
+                env: options.templates.environment.clone(),
+                commit: self.commit_facts(options.templates.now),
+                templates: options.templates.directory.clone(),
+                loose: options.mode.is_loose(),
+                now: options.templates.now,
+                debug: options.templates.debug.clone(),
+            },
         })
+    }
+
+    /// What templates may know of the commit: of HEAD, or of what a commit of the work tree would be.
+    fn commit_facts(&self, now: i64) -> CommitFacts {
+        let (commit, time, zone) = if self.tree == self.head.tree {
+            (self.head.commit.clone(), self.head.time, self.head.zone)
+        } else {
+            (self.head.snapshot_commit(&self.tree, now), now, 0)
+        };
+        CommitFacts { hash: commit.to_string(), date_human: date_for_people(time, zone), date_unix: time }
+    }
+
+    /// The rendered text of the config. That of werf and dapp is checked first, as their own commands do.
+    pub fn render(&self, options: &ProjectOptions) -> Result<String, Error> {
+        Ok(config::render(&self.request(options)?)?)
     }
 
     /// Loads the config, and puts what it claims to the gate.
@@ -201,6 +250,24 @@ fn ignored(repository: &Repository, patterns: &[String]) -> Result<PathFilter, E
     })
 }
 
+/// Such as `2024-03-01 12:00:00 +0000 +0000`: Go prints a zone without a name twice.
+fn date_for_people(time: i64, zone: i32) -> String {
+    let offset = Offset::from_seconds(zone * 60).unwrap_or(Offset::UTC);
+    let time = Timestamp::from_second(time).unwrap_or_default();
+    time.to_zoned(TimeZone::fixed(offset)).strftime("%Y-%m-%d %H:%M:%S %z %z").to_string()
+}
+
+/// Refuses a config that is not in the repository.
+fn check_inside(repository: &Repository, config: Option<&str>) -> Result<(), Error> {
+    let Some(config) = config else { return Ok(()) };
+    let depth = repository.prefix().split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).count();
+    let above = config.split('/').take_while(|segment| *segment == "..").count();
+    if above > depth {
+        return Err(Error::ConfigOutside { path: config.to_owned() });
+    }
+    Ok(())
+}
+
 /// The image whose document a place is in.
 fn image_at<'c>(config: &'c LoweredConfig, place: &Place) -> Option<&'c ImageName> {
     let before = config.places.iter().filter(|(_, start)| start.file == place.file && start.line <= place.line);
@@ -249,7 +316,7 @@ impl OpenProject {
             let reference: Reference = reference.parse()?;
             Ok(self.registry.image(&reference, platform)?.0.digest)
         };
-        let facts = CommitFacts::new(&self.repository, self.tree.clone(), &self.remotes, &self.gate, &latest);
+        let facts = plan::CommitFacts::new(&self.repository, self.tree.clone(), &self.remotes, &self.gate, &latest);
         plan::plan(&self.config.project, self.head.commit.clone(), &facts).map_err(|error| {
             let place = self.config.places.get(&error.image).cloned();
             // The place is that of the rendered text until a diagnostic is relocated to the file that people edit.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use stages::conveyor::Facts;
+use stages::conveyor::{Facts, Selection};
 use stages::filter::{FilterError, PathFilter};
 use stages::spec::{GitMapping, GitReference, GitSource};
 use stages::{BlobId, Checksum, ObjectId, Platform};
@@ -13,6 +13,9 @@ use crate::giterminism::Gate;
 
 /// Asks a registry what a reference stands for now.
 pub type LatestDigest<'a> = dyn Fn(&str, &Platform) -> Result<BlobId, crate::registry::Error> + 'a;
+
+/// The checksum of no files at all.
+const NOTHING: Checksum = Checksum::from_bytes([0; 32]);
 
 /// Why a fact can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,14 @@ pub enum PlanError {
         add: String,
         /// The remote repository, if it is one.
         url: Option<String>,
+    },
+    /// A mapping whose patterns select nothing.
+    #[error("`git.add: {add}` (to `{to}`): the patterns match no file of the commit")]
+    NothingSelected {
+        /// As written.
+        add: String,
+        /// As written.
+        to: String,
     },
     /// A pattern that can't be read.
     #[error("`git.add: {add}`")]
@@ -82,7 +93,15 @@ struct Question {
     add: String,
     include_paths: Vec<String>,
     exclude_paths: Vec<String>,
-    files: Option<Vec<String>>,
+    files: Chosen,
+}
+
+/// A [`Selection`] that is kept.
+#[derive(PartialEq, Eq, Hash)]
+enum Chosen {
+    All,
+    FromRoot(Vec<String>),
+    FromAdd(Vec<String>),
 }
 
 impl<'a> CommitFacts<'a> {
@@ -114,9 +133,11 @@ impl<'a> CommitFacts<'a> {
             Some(url) => (self.remotes.open(url)?, question.add.trim_matches('/').as_bytes().to_vec()),
         };
         let mut filter = PathFilter::new(&question.include_paths, &question.exclude_paths).map_err(filter_error)?;
-        if let Some(files) = &question.files {
-            filter = filter.narrowed(question.add.trim_matches('/'), files).map_err(filter_error)?;
-        }
+        filter = match &question.files {
+            Chosen::All => filter,
+            Chosen::FromRoot(files) => filter.narrowed(question.add.trim_matches('/'), files).map_err(filter_error)?,
+            Chosen::FromAdd(files) => filter.narrowed("", files).map_err(filter_error)?,
+        };
         if repository.entry(&question.tree, &add)?.is_none() {
             return Err(PlanError::NothingThere { add: question.add.clone(), url: question.url.clone() });
         }
@@ -143,7 +164,10 @@ impl Facts for CommitFacts<'_> {
         Ok(fetched.tree)
     }
 
-    fn checksum(&self, mapping: &GitMapping, files: Option<&[String]>) -> Result<Checksum, PlanError> {
+    fn checksum(&self, mapping: &GitMapping, selection: Selection<'_>) -> Result<Checksum, PlanError> {
+        if selection == Selection::FromAdd(&[]) {
+            return Ok(NOTHING);
+        }
         let question = Question {
             url: match &mapping.source {
                 GitSource::Local => None,
@@ -153,7 +177,11 @@ impl Facts for CommitFacts<'_> {
             add: mapping.add.clone(),
             include_paths: mapping.include_paths.clone(),
             exclude_paths: mapping.exclude_paths.clone(),
-            files: files.map(<[String]>::to_vec),
+            files: match selection {
+                Selection::All => Chosen::All,
+                Selection::FromRoot(files) => Chosen::FromRoot(files.to_vec()),
+                Selection::FromAdd(files) => Chosen::FromAdd(files.to_vec()),
+            },
         };
         let known = self.cache.borrow().get(&question).copied();
         let checksum = if let Some(checksum) = known {
@@ -163,8 +191,11 @@ impl Facts for CommitFacts<'_> {
             self.cache.borrow_mut().insert(question, checksum);
             checksum
         };
+        if checksum.is_none() && mapping.required && selection == Selection::All {
+            return Err(PlanError::NothingSelected { add: mapping.add.clone(), to: mapping.to.clone() });
+        }
         // Nothing selected is a fact too.
-        Ok(checksum.unwrap_or(Checksum::from_bytes([0; 32])))
+        Ok(checksum.unwrap_or(NOTHING))
     }
 
     fn base_file(&self, path: &str) -> Result<Checksum, PlanError> {

@@ -22,6 +22,6 @@ mod values;
 
 pub use filters::slug;
 pub use go::{DebugSink, GoDialect, GoOrigin, GoOrigins, GoRendered, GoRequest, GoTemplate, render_go};
-pub use gotemplate::CommitFacts;
+pub use gotemplate::{CommitFacts, yaml_scalar};
 pub use jinja::{GitValues, Rendered, TemplateFailure, TemplateRequest, has_tags, render};
 pub use origin::{Origin, Origins, origins};

@@ -1,22 +1,24 @@
 //! The conveyor: lays a config out as stages, in the order of slots.
 //!
-//! The native order is: base, `deps/imports-before-deps`, `deps/packages`, `deps/git`, `deps/<step>`,
-//! `deps/imports-after-deps`, `deps/imports-before-build`, `build/<step>`, `deps/imports-after-build`, `image-post`.
+//! The order of slots is data: each dialect lowers its images to a list of places ([`ImageSpec::conveyor`]).
 //!
 //! Git content is a branch of its own. Each step is keyed by the git files it sees (all mapped ones unless it declares some)
-//! and runs on just these, so its parent is the step before it, not the git stage. `image-post` joins both: the image is the
-//! base, the packages, the *current* git content, and the layers of the steps stacked over it. So a change in a file that
-//! no step sees makes a new git layer, and re-runs nothing.
+//! and runs on just these, so its parent is the step before it, not the git stage. (Steps of werf and dapp see all files and
+//! are keyed by those that they declare.) The first image-post place joins both, and is there for it when the config has none:
+//! the image is the base, what came before the git content, the *current* git content, and the layers of the steps stacked
+//! over it. So a change in a file that no step is keyed by makes a new git layer, and re-runs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::{Inputs, Value, stage_digest};
 use crate::ids::{BlobId, Checksum, CommitId, ImageName, ObjectId, Platform, StageDigest};
 use crate::kind::{Slot, StageKind};
-use crate::plan::{GitPlace, GitView, Plan, PlannedImage, PlannedImport, PlannedStage, ResolvedMapping, StageTask};
+use crate::plan::{
+    GitPlace, GitView, Plan, PlannedImage, PlannedImport, PlannedStage, PlannedVariable, ResolvedMapping, StageTask,
+};
 use crate::spec::{
-    Base, Command, FileView, GitMapping, ImageSpec, Import, ImportPosition, ImportSource, Mount, MountSource, Network,
-    Owner, Packages, Post, Project, Sharing, Step,
+    Base, Command, Content, DockerfileImage, FileView, GitMapping, GitSource, ImageAttribute, ImageSpec, Import,
+    ImportSource, Imports, Mount, MountSource, Network, Owner, Packages, Place, Post, Project, Removal, Sharing, Step,
 };
 
 /// What the conveyor must be told about the world: all of it is a function of the commit, but for
@@ -28,14 +30,25 @@ pub trait Facts {
     /// The root tree of a mapping's repository (the project directory's for the local one).
     fn tree(&self, mapping: &GitMapping) -> Result<ObjectId, Self::Error>;
 
-    /// The checksum of a mapping's content, narrowed to the paths that match `files` when given.
-    fn checksum(&self, mapping: &GitMapping, files: Option<&[String]>) -> Result<Checksum, Self::Error>;
+    /// The checksum of what is selected of a mapping's content.
+    fn checksum(&self, mapping: &GitMapping, selection: Selection<'_>) -> Result<Checksum, Self::Error>;
 
     /// The checksum of a base file's content.
     fn base_file(&self, path: &str) -> Result<Checksum, Self::Error>;
 
     /// The digest of the manifest that a reference names at present; asked for `fromLatest` only.
     fn base_digest(&self, reference: &str, platform: &Platform) -> Result<BlobId, Self::Error>;
+}
+
+/// Which of a mapping's files are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection<'a> {
+    /// All of them.
+    All,
+    /// Those that match one of these patterns, relative to the repository's root.
+    FromRoot(&'a [String]),
+    /// Those that match one of these patterns, relative to the mapping's `add`.
+    FromAdd(&'a [String]),
 }
 
 /// A fact that an image needs and that can't be had.
@@ -54,9 +67,12 @@ pub struct ImageError<E: std::error::Error + 'static> {
 /// The project is valid: references exist and have no cycle (see [`crate::graph`]).
 pub fn lay_out<F: Facts>(project: &Project, commit: CommitId, facts: &F) -> Result<Plan, ImageError<F::Error>> {
     let mut images = Vec::new();
-    for platform in &project.platforms {
+    for platform in platforms(project) {
         let mut digests = BTreeMap::new();
         for spec in dependency_order(project) {
+            if !platforms_of(project, spec).contains(platform) {
+                continue;
+            }
             let conveyor =
                 Conveyor { project, spec, platform, facts, digests: &digests, stages: Vec::new(), head: None };
             let image = conveyor.run().map_err(|source| ImageError { image: spec.name.clone(), source })?;
@@ -65,6 +81,22 @@ pub fn lay_out<F: Facts>(project: &Project, commit: CommitId, facts: &F) -> Resu
         }
     }
     Ok(Plan { project: project.name.clone(), commit, images })
+}
+
+/// The platforms that an image is built for.
+fn platforms_of<'a>(project: &'a Project, spec: &'a ImageSpec) -> &'a [Platform] {
+    if spec.platforms.is_empty() { &project.platforms } else { &spec.platforms }
+}
+
+/// All platforms of a project, the project's own first.
+fn platforms(project: &Project) -> Vec<&Platform> {
+    let mut all: Vec<&Platform> = project.platforms.iter().collect();
+    for platform in project.images.iter().flat_map(|spec| &spec.platforms) {
+        if !all.contains(&platform) {
+            all.push(platform);
+        }
+    }
+    all
 }
 
 /// The images so that each one comes after those it is based on or imports from, otherwise as written.
@@ -94,7 +126,13 @@ fn dependency_order(project: &Project) -> Vec<&ImageSpec> {
 }
 
 fn needed_images(spec: &ImageSpec) -> impl Iterator<Item = &ImageName> {
-    spec.base.image().into_iter().chain(spec.imports.iter().filter_map(|import| import.source.image()))
+    let of_dockerfile: &[_] = match &spec.base {
+        Base::Dockerfile(dockerfile) => &dockerfile.variables,
+        _ => &[],
+    };
+    let imports = spec.imports().filter_map(|import| import.source.image());
+    let variables = spec.variables().chain(of_dockerfile).map(|variable| &variable.image);
+    spec.base.image().into_iter().chain(imports).chain(variables)
 }
 
 struct Conveyor<'a, F: Facts> {
@@ -111,33 +149,41 @@ struct Conveyor<'a, F: Facts> {
 impl<F: Facts> Conveyor<'_, F> {
     fn run(mut self) -> Result<PlannedImage, F::Error> {
         self.base()?;
-        self.imports(ImportPosition::BeforeDeps, "deps/imports-before-deps");
-        self.packages();
-        let git = self.git()?;
-        for step in &self.spec.deps {
-            self.step(StageKind::Deps, step, git.as_ref())?;
+        let spec = self.spec;
+        let (mut git, mut joined) = (None, false);
+        for place in &spec.conveyor {
+            match &place.content {
+                Content::Imports(imports) => self.imports(place, imports),
+                Content::Packages(packages) => self.packages(place, packages),
+                Content::Git => git = self.git(place)?,
+                Content::Step(step) => self.step(place, step, git.as_ref())?,
+                Content::Post(post) => {
+                    self.post(place, post, git.as_ref().filter(|_| !joined));
+                    joined = true;
+                }
+            }
         }
-        self.imports(ImportPosition::AfterDeps, "deps/imports-after-deps");
-        self.imports(ImportPosition::BeforeBuild, "deps/imports-before-build");
-        for step in &self.spec.build {
-            self.step(StageKind::Build, step, git.as_ref())?;
+        if git.is_some() && !joined {
+            let post = Box::<Post>::default();
+            let place = Place::new(StageKind::ImagePost, "image-post", Content::Post(post.clone()));
+            self.post(&place, &post, git.as_ref());
         }
-        self.imports(ImportPosition::AfterBuild, "deps/imports-after-build");
-        self.post(git.as_ref());
         Ok(PlannedImage {
-            name: self.spec.name.clone(),
-            artifact: self.spec.artifact,
+            name: spec.name.clone(),
+            artifact: spec.artifact,
+            is_final: spec.is_final && !spec.artifact,
             platform: self.platform.clone(),
             stages: self.stages,
-            publish_tags: self.spec.publish_tags.clone(),
-            tests: self.spec.tests.clone(),
+            publish_tags: spec.publish_tags.clone(),
+            tests: spec.tests.clone(),
         })
     }
 
     fn base(&mut self) -> Result<(), F::Error> {
         let mut inputs = Inputs::new();
-        if !self.project.cache_version.is_empty() {
-            inputs.insert("cacheVersion".into(), Value::from(self.project.cache_version.as_str()));
+        let cache_version = self.spec.cache_version.as_ref().unwrap_or(&self.project.cache_version);
+        if !cache_version.is_empty() {
+            inputs.insert("cacheVersion".into(), Value::from(cache_version.as_str()));
         }
         if let Some(version) = &self.spec.from_cache_version {
             inputs.insert("fromCacheVersion".into(), Value::from(version.as_str()));
@@ -149,6 +195,7 @@ impl<F: Facts> Conveyor<'_, F> {
             Base::Artifact { name } => {
                 (StageKind::FromArtifact, self.image_digest(name), StageTask::Image { name: name.clone() })
             }
+            Base::Dockerfile(dockerfile) => return self.dockerfile(dockerfile, inputs),
             base => {
                 self.base_inputs(base, &mut inputs)?;
                 (StageKind::From, None, StageTask::Base { base: base.clone() })
@@ -180,13 +227,41 @@ impl<F: Facts> Conveyor<'_, F> {
                 let content = self.facts.base_file(file)?;
                 inputs.insert("fromContent".into(), Value::from(content.to_string().as_str()));
             }
-            Base::Image { .. } | Base::Artifact { .. } => {}
+            Base::Image { .. } | Base::Artifact { .. } | Base::Dockerfile(_) => {}
         }
         Ok(())
     }
 
-    fn packages(&mut self) {
-        let Some(packages) = &self.spec.packages else { return };
+    /// One stage for all of a Dockerfile, keyed by its whole context.
+    fn dockerfile(&mut self, image: &DockerfileImage, mut inputs: Inputs) -> Result<(), F::Error> {
+        for (name, path) in [("context", &image.context), ("dockerfile", &image.dockerfile)] {
+            let mapping = GitMapping {
+                source: GitSource::Local,
+                add: format!("/{path}"),
+                to: "/".to_owned(),
+                include_paths: Vec::new(),
+                exclude_paths: Vec::new(),
+                owner: Owner::default(),
+                directory_mode: GitMapping::DIRECTORY_MODE,
+                required: false,
+            };
+            let checksum = self.facts.checksum(&mapping, Selection::All)?;
+            inputs.insert(name.into(), Value::texts([path.as_str(), &checksum.to_string()]));
+        }
+        inputs.insert("args".into(), Value::text_map(&image.args));
+        inputs.insert("addHosts".into(), Value::texts(&image.add_hosts));
+        inputs.insert("contextAddFiles".into(), Value::texts(&image.context_add_files));
+        if let Some(target) = &image.target {
+            inputs.insert("target".into(), Value::from(target.as_str()));
+        }
+        let variables = self.planned_variables(&image.variables);
+        inputs.insert("variables".into(), Value::List(variables.iter().map(variable_input).collect()));
+        let task = StageTask::Dockerfile { image: Box::new(image.clone()), variables };
+        self.push(StageKind::Build, Slot::new("dockerfile"), inputs, task);
+        Ok(())
+    }
+
+    fn packages(&mut self, place: &Place, packages: &Packages) {
         let value = match packages {
             Packages::Any(names) => Value::texts(names),
             Packages::ByManager(lists) => Value::Map(
@@ -196,11 +271,11 @@ impl<F: Facts> Conveyor<'_, F> {
         let mut inputs = Inputs::from([("packages".to_owned(), value)]);
         self.mount_inputs(&mut inputs);
         let task = StageTask::Packages { packages: packages.clone(), mounts: self.spec.mounts.clone() };
-        self.push(StageKind::Deps, Slot::new("deps/packages"), inputs, task);
+        self.push(place.kind, place.slot.clone(), inputs, task);
     }
 
     /// Plans the git stage beside the chain.
-    fn git(&mut self) -> Result<Option<Git>, F::Error> {
+    fn git(&mut self, place: &Place) -> Result<Option<Git>, F::Error> {
         let Some(after) = self.head else { return Ok(None) };
         if self.spec.git.is_empty() {
             return Ok(None);
@@ -211,75 +286,103 @@ impl<F: Facts> Conveyor<'_, F> {
             .iter()
             .map(|mapping| Ok(ResolvedMapping { mapping: mapping.clone(), tree: self.facts.tree(mapping)? }))
             .collect::<Result<Vec<_>, F::Error>>()?;
-        let inputs = Inputs::from([("git".to_owned(), self.content(None)?)]);
+        let all = vec![Selection::All; mappings.len()];
+        let inputs = Inputs::from([("git".to_owned(), self.content(&all)?)]);
         let task = StageTask::Git { mappings: mappings.clone() };
-        self.push(StageKind::Deps, Slot::new("deps/git"), inputs, task);
+        self.push(place.kind, place.slot.clone(), inputs, task);
         let stage = self.head.replace(after).expect("the git stage was just pushed");
         Ok(Some(Git { mappings, place: GitPlace { stage, after } }))
     }
 
-    /// The input value for the mapped content, or for what `files` selects of it.
-    fn content(&self, files: Option<&[String]>) -> Result<Value, F::Error> {
-        let mapped = self.spec.git.iter().map(|mapping| {
-            let checksum = self.facts.checksum(mapping, files)?;
+    /// The input value for what is selected of each mapping's content.
+    fn content(&self, selections: &[Selection<'_>]) -> Result<Value, F::Error> {
+        let mapped = self.spec.git.iter().zip(selections).map(|(mapping, selection)| {
+            let checksum = self.facts.checksum(mapping, *selection)?;
             let mut map = BTreeMap::from([
                 ("to".to_owned(), Value::from(mapping.to.as_str())),
                 ("content".to_owned(), Value::from(checksum.to_string().as_str())),
             ]);
+            if mapping.directory_mode != GitMapping::DIRECTORY_MODE {
+                map.insert("directoryMode".to_owned(), Value::from(i64::from(mapping.directory_mode)));
+            }
             owner_inputs(&mapping.owner, &mut map);
             Ok(Value::Map(map))
         });
         Ok(Value::List(mapped.collect::<Result<_, F::Error>>()?))
     }
 
-    fn step(&mut self, kind: StageKind, step: &Step, git: Option<&Git>) -> Result<(), F::Error> {
+    fn step(&mut self, place: &Place, step: &Step, git: Option<&Git>) -> Result<(), F::Error> {
         let mut inputs = step_inputs(step);
         self.mount_inputs(&mut inputs);
-        let files = match &step.files {
-            FileView::All => None,
-            FileView::Matching(patterns) => Some(patterns.clone()),
-        };
         let view = match git {
-            Some(git) if files.as_ref().is_none_or(|files| !files.is_empty()) => {
-                inputs.insert("files".into(), self.content(files.as_deref())?);
-                Some(GitView { mappings: git.mappings.clone(), files, after: git.place.after })
-            }
-            _ => None,
+            Some(git) => self.view(step, git, &mut inputs)?,
+            None => None,
         };
-        let task = StageTask::Run { step: step.clone(), mounts: self.spec.mounts.clone(), git: view };
-        self.push(kind, Slot::new(format!("{}/{}", kind.name(), step.name)), inputs, task);
+        let task = StageTask::Run { step: Box::new(step.clone()), mounts: self.spec.mounts.clone(), git: view };
+        self.push(place.kind, place.slot.clone(), inputs, task);
         Ok(())
     }
 
-    fn imports(&mut self, position: ImportPosition, slot: &str) {
-        let imports: Vec<PlannedImport> = self
-            .spec
-            .imports
+    /// The git files that a step sees; what it is keyed by is added to its inputs.
+    fn view(&self, step: &Step, git: &Git, inputs: &mut Inputs) -> Result<Option<GitView>, F::Error> {
+        let (name, selections, files) = match &step.files {
+            FileView::All => ("files", vec![Selection::All; git.mappings.len()], None),
+            FileView::Matching(patterns) if patterns.is_empty() => return Ok(None),
+            FileView::Matching(patterns) => {
+                ("files", vec![Selection::FromRoot(patterns); git.mappings.len()], Some(patterns.clone()))
+            }
+            FileView::KeyedBy(patterns) => {
+                let selections = patterns.iter().map(|patterns| Selection::FromAdd(patterns)).collect();
+                ("stageDependencies", selections, None)
+            }
+        };
+        if selections.iter().any(|selection| *selection != Selection::FromAdd(&[])) {
+            inputs.insert(name.into(), self.content(&selections)?);
+        }
+        Ok(Some(GitView { mappings: git.mappings.clone(), files, after: git.place.after }))
+    }
+
+    fn imports(&mut self, place: &Place, imports: &Imports) {
+        let files: Vec<PlannedImport> = imports
+            .files
             .iter()
-            .filter(|import| import.position == position)
             .map(|import| PlannedImport {
                 source: import.source.image().and_then(|name| self.image_digest(name)),
                 import: import.clone(),
             })
             .collect();
+        let variables = self.planned_variables(&imports.variables);
         if imports.is_empty() {
             return;
         }
-        let value = Value::List(imports.iter().map(import_input).collect());
-        let inputs = Inputs::from([("imports".to_owned(), value)]);
-        self.push(StageKind::Deps, Slot::new(slot), inputs, StageTask::Imports { imports });
+        let mut inputs = Inputs::new();
+        if !files.is_empty() {
+            inputs.insert("imports".into(), Value::List(files.iter().map(import_input).collect()));
+        }
+        if !variables.is_empty() {
+            inputs.insert("variables".into(), Value::List(variables.iter().map(variable_input).collect()));
+        }
+        self.push(place.kind, place.slot.clone(), inputs, StageTask::Imports { imports: files, variables });
     }
 
-    fn post(&mut self, git: Option<&Git>) {
-        if self.spec.post.is_empty() && git.is_none() {
+    fn planned_variables(&self, variables: &[crate::spec::ImageVariable]) -> Vec<PlannedVariable> {
+        let planned = |variable: &crate::spec::ImageVariable| PlannedVariable {
+            source: self.image_digest(&variable.image),
+            variable: variable.clone(),
+        };
+        variables.iter().map(planned).collect()
+    }
+
+    fn post(&mut self, place: &Place, post: &Post, git: Option<&Git>) {
+        if post.is_empty() && git.is_none() {
             return;
         }
-        let mut inputs = post_inputs(&self.spec.post);
+        let mut inputs = post_inputs(post);
         if let Some(git) = git {
             inputs.insert("git".into(), Value::from(git.place.stage.to_string().as_str()));
         }
-        let task = StageTask::Post { post: self.spec.post.clone(), git: git.map(|git| git.place) };
-        self.push(StageKind::ImagePost, Slot::new("image-post"), inputs, task);
+        let task = StageTask::Post { post: Box::new(post.clone()), git: git.map(|git| git.place) };
+        self.push(place.kind, place.slot.clone(), inputs, task);
     }
 
     fn push(&mut self, kind: StageKind, slot: Slot, inputs: Inputs, task: StageTask) {
@@ -309,10 +412,15 @@ fn step_inputs(step: &Step) -> Inputs {
     let command = match &step.command {
         Command::Shell(script) => ("script", Value::from(script.as_str())),
         Command::Exec(argv) => ("argv", Value::texts(argv)),
+        Command::Script(commands) => ("commands", Value::texts(commands)),
+        Command::Ansible(tasks) => ("tasks", Value::texts(tasks)),
     };
     let mut inputs = Inputs::from([(command.0.to_owned(), command.1)]);
     if !step.env.is_empty() {
         inputs.insert("env".into(), Value::text_map(&step.env));
+    }
+    for (name, version) in &step.cache_versions {
+        inputs.insert(name.clone(), Value::from(version.as_str()));
     }
     if step.network != Network::Default {
         inputs.insert("network".into(), Value::from(step.network.name()));
@@ -336,6 +444,7 @@ fn step_inputs(step: &Step) -> Inputs {
 fn mount_input(mount: &Mount) -> Value {
     let source = match &mount.source {
         MountSource::Tmp => "tmp",
+        MountSource::Run => "run",
         MountSource::Cache => "cache",
         MountSource::Host(_) => "host",
     };
@@ -346,7 +455,7 @@ fn mount_input(mount: &Mount) -> Value {
 }
 
 fn import_input(planned: &PlannedImport) -> Value {
-    let Import { source, add, to, include_paths, exclude_paths, owner, position: _ } = &planned.import;
+    let Import { source, add, to, include_paths, exclude_paths, owner, required: _ } = &planned.import;
     let mut map = BTreeMap::from([
         ("add".to_owned(), Value::from(add.as_str())),
         ("to".to_owned(), Value::from(to.as_str())),
@@ -362,6 +471,22 @@ fn import_input(planned: &PlannedImport) -> Value {
     };
     owner_inputs(owner, &mut map);
     Value::Map(map)
+}
+
+/// What enters for a variable: a name or tag is the image's digest itself, not what the image holds, so it is kept out of
+/// the second key's way by a prefix.
+fn variable_input(planned: &PlannedVariable) -> Value {
+    let digest = planned.source.map_or_else(|| planned.variable.image.to_string(), |digest| digest.to_string());
+    let image = match planned.variable.value {
+        ImageAttribute::Name | ImageAttribute::Tag => format!("stage:{digest}"),
+        ImageAttribute::Repository => String::new(),
+        ImageAttribute::ManifestDigest | ImageAttribute::Id => digest,
+    };
+    Value::Map(BTreeMap::from([
+        ("name".to_owned(), Value::from(planned.variable.name.as_str())),
+        ("value".to_owned(), Value::from(planned.variable.value.name())),
+        ("image".to_owned(), Value::from(image.as_str())),
+    ]))
 }
 
 fn owner_inputs(owner: &Owner, map: &mut BTreeMap<String, Value>) {
@@ -416,7 +541,20 @@ fn post_inputs(post: &Post) -> Inputs {
             Value::Map(map)
         }),
     );
+    add("onBuild", (!post.on_build.is_empty()).then(|| Value::texts(&post.on_build)));
+    add("author", post.author.as_deref().map(Value::from));
+    add("clearHistory", post.clear_history.then_some(Value::Bool(true)));
+    add("remove", (post.remove != Removal::default()).then(|| removal_input(&post.remove)));
     inputs
+}
+
+fn removal_input(remove: &Removal) -> Value {
+    Value::Map(BTreeMap::from([
+        ("labels".to_owned(), Value::texts(&remove.labels)),
+        ("env".to_owned(), Value::texts(&remove.env)),
+        ("volumes".to_owned(), Value::texts(&remove.volumes)),
+        ("ports".to_owned(), Value::Bool(remove.ports)),
+    ]))
 }
 
 impl Network {

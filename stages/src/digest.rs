@@ -12,14 +12,18 @@
 //! | package names by manager                         |      |           | x        |     |      |         |            |
 //! | mapping: `to`, owner, checksum of its content    |      |           |          | x   |      |         |            |
 //! | the same, of the files the step sees             |      |           |          |     | x    |         |            |
-//! | command, env, network                            |      |           |          |     | x    |         |            |
+//! | the same, of the files it declares (`stageDependencies`) | |        |          |     | x    |         |            |
+//! | command, env, network, cache versions of the step |      |           |          |     | x    |         |            |
 //! | cache mounts (path, id, sharing), secret ids     |      |           |          |     | x    |         |            |
 //! | mounts of the image (place and kind of source)   |      |           | x        |     | x    |         |            |
 //! | import: source's digest or reference, places, patterns, owner | | |       |     |      | x       |            |
+//! | variable: name, what it says, digest of the image it names | |      |          |     |      | x       |            |
 //! | digest of the git stage                          |      |           |          |     |      |         | x          |
 //! | symlinks, and every field of the image config    |      |           |          |     |      |         | x          |
 //!
-//! What never enters: the clock, the commit id, an address of a stage storage, registry state (but for `fromLatest`), host
+//! A Dockerfile is one stage for now: its path, arguments, target, hosts, added files, and the checksum of its context.
+//!
+//! What never enters: the clock, the commit id (a step of werf sees it, unkeyed, in its environment), an address of a stage storage, registry state (but for `fromLatest`), host
 //! paths, secret values, step timeouts, names of images, tags, tests.
 //!
 //! The encoding is canonical: each value is a type byte and a payload whose length is fixed or written before it (64-bit
@@ -134,11 +138,11 @@ pub fn content_key(
     encoder.finish().into()
 }
 
-/// The cache versions that a stage stands on, all the way down: `cacheVersion` and `fromCacheVersion` say that things are to
-/// be made anew although they would be made from the same content. They are handed on from parent to child, and not over
+/// The cache versions that a stage stands on, all the way down: `cacheVersion`, `fromCacheVersion` and `stageCacheVersion` say
+/// that things are to be made anew although they would be made from the same content. They are handed on from parent to child, and not over
 /// imports.
 pub fn lineage(parent: Option<&ContentId>, inputs: &Inputs) -> ContentId {
-    let versions: Inputs = ["cacheVersion", "fromCacheVersion"]
+    let versions: Inputs = ["cacheVersion", "fromCacheVersion", "stageCacheVersion"]
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), inputs.get(*name)?.clone())))
         .collect();

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::ImageName;
-use crate::spec::{Base, ImageSpec, ImportSource};
+use crate::spec::{Base, ImageSpec, ImageVariable, ImportSource};
 
 /// An image or artifact and what it needs of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub struct GraphNode {
 pub struct Reference {
     /// What is named.
     pub target: ImageName,
-    /// Whether it is named as an artifact.
-    pub artifact: bool,
+    /// Whether it is named as an artifact; `None` when either will do.
+    pub artifact: Option<bool>,
     /// What for.
     pub role: Role,
 }
@@ -34,8 +34,10 @@ pub struct Reference {
 pub enum Role {
     /// As the base.
     Base,
-    /// For the import of that index.
+    /// For the import of that index, in the conveyor's order.
     Import(usize),
+    /// For the variable of that index, in the conveyor's order.
+    Variable(usize),
 }
 
 impl GraphNode {
@@ -44,21 +46,32 @@ impl GraphNode {
         let base = match &image.base {
             Base::Image { name } => Some((name, false)),
             Base::Artifact { name } => Some((name, true)),
-            Base::Scratch | Base::Registry { .. } | Base::File { .. } => None,
+            Base::Scratch | Base::Registry { .. } | Base::File { .. } | Base::Dockerfile(_) => None,
         };
-        let base = base.map(|(name, artifact)| Reference { target: name.clone(), artifact, role: Role::Base });
-        let imports = image.imports.iter().enumerate().filter_map(|(index, import)| {
+        let base =
+            base.map(|(name, artifact)| Reference { target: name.clone(), artifact: Some(artifact), role: Role::Base });
+        let imports = image.imports().enumerate().filter_map(|(index, import)| {
             let (name, artifact) = match &import.source {
                 ImportSource::Image(name) => (name, false),
                 ImportSource::Artifact(name) => (name, true),
                 ImportSource::External(_) => return None,
             };
-            Some(Reference { target: name.clone(), artifact, role: Role::Import(index) })
+            Some(Reference { target: name.clone(), artifact: Some(artifact), role: Role::Import(index) })
+        });
+        let of_dockerfile: &[ImageVariable] = match &image.base {
+            Base::Dockerfile(dockerfile) => &dockerfile.variables,
+            _ => &[],
+        };
+        // What is said of an image is said of an artifact as well.
+        let variables = image.variables().chain(of_dockerfile).enumerate().map(|(index, variable)| Reference {
+            target: variable.image.clone(),
+            artifact: None,
+            role: Role::Variable(index),
         });
         Self {
             name: image.name.clone(),
             artifact: image.artifact,
-            references: base.into_iter().chain(imports).collect(),
+            references: base.into_iter().chain(imports).chain(variables).collect(),
         }
     }
 }
@@ -117,7 +130,7 @@ pub fn problems(nodes: &[GraphNode]) -> Vec<GraphProblem> {
                 Some(_) if named.target == node.name => {
                     problems.push(GraphProblem::Itself { node: number, reference });
                 }
-                Some(&target) if nodes[target].artifact != named.artifact => {
+                Some(&target) if named.artifact.is_some_and(|artifact| nodes[target].artifact != artifact) => {
                     problems.push(GraphProblem::WrongKind { node: number, reference, target });
                 }
                 Some(_) => {}
@@ -236,7 +249,7 @@ mod tests {
                 let (own, needs) = line.trim().split_once(':').unwrap();
                 let reference = |(index, text): (usize, &str)| Reference {
                     target: name(text),
-                    artifact: text.starts_with('!'),
+                    artifact: Some(text.starts_with('!')),
                     role: Role::Import(index),
                 };
                 let references = needs.split_whitespace().enumerate().map(reference).collect();

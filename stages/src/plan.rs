@@ -3,7 +3,7 @@
 use crate::digest::Inputs;
 use crate::ids::{CommitId, ImageName, ObjectId, Platform, ProjectName, StageDigest};
 use crate::kind::{Slot, StageKind};
-use crate::spec::{Base, GitMapping, ImageTest, Import, Mount, Packages, Post, Step};
+use crate::spec::{Base, DockerfileImage, GitMapping, ImageTest, ImageVariable, Import, Mount, Packages, Post, Step};
 
 /// All images of a config at one commit.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +30,8 @@ pub struct PlannedImage {
     pub name: ImageName,
     /// Artifacts are never published.
     pub artifact: bool,
+    /// Whether it is meant to be published.
+    pub is_final: bool,
     /// The platform it is for.
     pub platform: Platform,
     /// Stages in the conveyor's order; absent ones are left out. Never empty.
@@ -46,8 +48,12 @@ impl PlannedImage {
         self.stages.iter().flat_map(|stage| -> Vec<&ImageName> {
             match &stage.task {
                 StageTask::Image { name } => vec![name],
-                StageTask::Imports { imports } => {
-                    imports.iter().filter_map(|planned| planned.import.source.image()).collect()
+                StageTask::Imports { imports, variables } => {
+                    let files = imports.iter().filter_map(|planned| planned.import.source.image());
+                    files.chain(variables.iter().map(|planned| &planned.variable.image)).collect()
+                }
+                StageTask::Dockerfile { variables, .. } => {
+                    variables.iter().map(|planned| &planned.variable.image).collect()
                 }
                 _ => Vec::new(),
             }
@@ -81,7 +87,13 @@ impl PlannedStage {
     /// The digests of the stages that must be there before this one can be made, each once, the parent first.
     pub fn needs(&self) -> Vec<StageDigest> {
         let named: Vec<StageDigest> = match &self.task {
-            StageTask::Imports { imports } => imports.iter().filter_map(|import| import.source).collect(),
+            StageTask::Imports { imports, variables } => {
+                let files = imports.iter().filter_map(|import| import.source);
+                files.chain(variables.iter().filter_map(|variable| variable.source)).collect()
+            }
+            StageTask::Dockerfile { variables, .. } => {
+                variables.iter().filter_map(|variable| variable.source).collect()
+            }
             StageTask::Run { git: Some(view), .. } => vec![view.after],
             StageTask::Post { git: Some(git), .. } => vec![git.stage, git.after],
             _ => Vec::new(),
@@ -124,21 +136,30 @@ pub enum StageTask {
     /// Run a command.
     Run {
         /// The step.
-        step: Step,
+        step: Box<Step>,
         /// Mounts of the image.
         mounts: Vec<Mount>,
         /// The git files it sees; `None` when the image maps none, or it declares none of them.
         git: Option<GitView>,
     },
-    /// Copy files from other images.
+    /// Copy files from other images, and set variables that name them.
     Imports {
         /// In order.
         imports: Vec<PlannedImport>,
+        /// In order.
+        variables: Vec<PlannedVariable>,
+    },
+    /// Make an image by a Dockerfile.
+    Dockerfile {
+        /// As the config says.
+        image: Box<DockerfileImage>,
+        /// Build arguments that name other images.
+        variables: Vec<PlannedVariable>,
     },
     /// Make symlinks, set the image config, and stack the image: git content under the layers of the steps.
     Post {
         /// What the config says.
-        post: Post,
+        post: Box<Post>,
         /// The git stage, when the image has one.
         git: Option<GitPlace>,
     },
@@ -179,5 +200,14 @@ pub struct PlannedImport {
     /// As written.
     pub import: Import,
     /// The digest of the image of this config that it takes from; `None` for an outside reference.
+    pub source: Option<StageDigest>,
+}
+
+/// A variable that names another image, with that image resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedVariable {
+    /// As written.
+    pub variable: ImageVariable,
+    /// The digest of the image that it names.
     pub source: Option<StageDigest>,
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::ids::{ImageName, Platform, ProjectName};
+use crate::kind::{Slot, StageKind};
 
 /// A whole config: the project and its images in the order they were written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,7 +17,7 @@ pub struct Project {
     pub name: ProjectName,
     /// The platforms to build for; never empty.
     pub platforms: Vec<Platform>,
-    /// Enters every `from` stage; empty when not set.
+    /// Enters the `from` stage of every image that has none of its own; empty when not set.
     pub cache_version: String,
     /// Images and artifacts.
     pub images: Vec<ImageSpec>,
@@ -34,30 +35,138 @@ impl Project {
 pub struct ImageSpec {
     /// Unique in the project, images and artifacts together.
     pub name: ImageName,
-    /// An artifact is never published.
+    /// An artifact is made when something needs it, and never published.
     pub artifact: bool,
+    /// Whether it is meant to be published; an image that is not is built like any other.
+    pub is_final: bool,
+    /// The platforms it is built for; empty for the project's.
+    pub platforms: Vec<Platform>,
     /// What it starts from.
     pub base: Base,
+    /// Enters the `from` stage in place of the project's; `None` takes that.
+    pub cache_version: Option<String>,
     /// Free text that enters the `from` stage; `None` when not set (an empty text is a value).
     pub from_cache_version: Option<String>,
     /// Git content, in order: where two mappings bring the same path, the later one wins.
     pub git: Vec<GitMapping>,
-    /// Packages to install.
-    pub packages: Option<Packages>,
-    /// Steps of the `deps` stage, run after packages and git content.
-    pub deps: Vec<Step>,
-    /// Steps of the `build` stage, each one a stage of its own.
-    pub build: Vec<Step>,
-    /// Files from other images.
-    pub imports: Vec<Import>,
+    /// What happens on top of the base, in order: each dialect has an order of its own. At most one place is
+    /// [`Content::Git`]; steps behind it see git content, steps before it don't.
+    pub conveyor: Vec<Place>,
     /// Mounts that every step of this image sees.
     pub mounts: Vec<Mount>,
-    /// The image-post stage.
-    pub post: Post,
     /// Tests run against the finished image.
     pub tests: Vec<ImageTest>,
     /// Tags to publish the image under.
     pub publish_tags: Vec<String>,
+}
+
+impl ImageSpec {
+    /// Its imports in the conveyor's order.
+    pub fn imports(&self) -> impl Iterator<Item = &Import> {
+        self.import_places().flat_map(|imports| &imports.files)
+    }
+
+    /// The variables that tell its steps about other images, in the conveyor's order.
+    pub fn variables(&self) -> impl Iterator<Item = &ImageVariable> {
+        self.import_places().flat_map(|imports| &imports.variables)
+    }
+
+    fn import_places(&self) -> impl Iterator<Item = &Imports> {
+        self.conveyor.iter().filter_map(|place| match &place.content {
+            Content::Imports(imports) => Some(imports),
+            _ => None,
+        })
+    }
+}
+
+/// A place in an image's conveyor, and what the config puts there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Place {
+    /// Names the stage; unique in the image.
+    pub slot: Slot,
+    /// What kind of stage it becomes.
+    pub kind: StageKind,
+    /// What is there.
+    pub content: Content,
+}
+
+impl Place {
+    /// A place.
+    pub fn new(kind: StageKind, slot: impl Into<String>, content: Content) -> Self {
+        Self { slot: Slot::new(slot), kind, content }
+    }
+}
+
+/// What a place of the conveyor holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Content {
+    /// Files and names of other images.
+    Imports(Imports),
+    /// Packages to install.
+    Packages(Packages),
+    /// The git content of [`ImageSpec::git`].
+    Git,
+    /// A command to run.
+    Step(Box<Step>),
+    /// Symlinks and image config.
+    Post(Box<Post>),
+}
+
+/// What one stage takes from other images.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Imports {
+    /// Files, in order.
+    pub files: Vec<Import>,
+    /// Variables that name other images; they stay in the image's environment.
+    pub variables: Vec<ImageVariable>,
+}
+
+impl Imports {
+    /// Whether nothing is taken.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.variables.is_empty()
+    }
+}
+
+/// An environment variable that says something about another image of this config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageVariable {
+    /// Its name.
+    pub name: String,
+    /// Which image.
+    pub image: ImageName,
+    /// What it says of it.
+    pub value: ImageAttribute,
+}
+
+/// What can be said of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImageAttribute {
+    /// `REPOSITORY:TAG`.
+    Name,
+    /// The tag: the image's digest in hex.
+    Tag,
+    /// The repository.
+    Repository,
+    /// The digest of its manifest.
+    ManifestDigest,
+    /// The digest of its config.
+    Id,
+}
+
+impl ImageAttribute {
+    /// The name in digests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Tag => "tag",
+            Self::Repository => "repository",
+            Self::ManifestDigest => "manifestDigest",
+            Self::Id => "id",
+        }
+    }
 }
 
 /// What an image starts from.
@@ -91,6 +200,8 @@ pub enum Base {
         /// Its name.
         name: ImageName,
     },
+    /// What a Dockerfile makes.
+    Dockerfile(Box<DockerfileImage>),
 }
 
 impl Base {
@@ -98,9 +209,36 @@ impl Base {
     pub fn image(&self) -> Option<&ImageName> {
         match self {
             Self::Image { name } | Self::Artifact { name } => Some(name),
-            Self::Scratch | Self::Registry { .. } | Self::File { .. } => None,
+            Self::Scratch | Self::Registry { .. } | Self::File { .. } | Self::Dockerfile(_) => None,
         }
     }
+}
+
+/// An image made by a Dockerfile. Paths are clean and relative to the project directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DockerfileImage {
+    /// The Dockerfile.
+    pub dockerfile: String,
+    /// The directory of the context; empty for the project directory.
+    pub context: String,
+    /// Files and directories from the disk that are added to the context.
+    pub context_add_files: Vec<String>,
+    /// The stage to make; `None` for the last one.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Lines for `/etc/hosts` while building, `HOST:IP`.
+    pub add_hosts: Vec<String>,
+    /// The network of its instructions, as the builder names it.
+    pub network: Option<String>,
+    /// The ssh agent or key that is passed through.
+    pub ssh: Option<String>,
+    /// Secrets of its instructions.
+    pub secrets: Vec<Secret>,
+    /// Build arguments that name other images.
+    pub variables: Vec<ImageVariable>,
+    /// One stage for each instruction.
+    pub staged: bool,
 }
 
 /// The formats of base files.
@@ -154,6 +292,15 @@ pub struct GitMapping {
     pub exclude_paths: Vec<String>,
     /// Owner of what is placed.
     pub owner: Owner,
+    /// The mode of directories below the target; the target itself and what is above it always have 0755.
+    pub directory_mode: u32,
+    /// Whether it is an error when nothing is selected.
+    pub required: bool,
+}
+
+impl GitMapping {
+    /// The mode of directories unless a dialect says otherwise.
+    pub const DIRECTORY_MODE: u32 = 0o755;
 }
 
 /// Where git content comes from.
@@ -225,6 +372,10 @@ pub struct Step {
     pub files: FileView,
     /// Environment of this step beyond the base image's.
     pub env: BTreeMap<String, String>,
+    /// Environment that it sees without being keyed by it; none in the native format.
+    pub unkeyed_env: BTreeMap<String, String>,
+    /// Free texts that enter the digest under these names, `cacheVersion` and `stageCacheVersion`: to make it anew.
+    pub cache_versions: BTreeMap<String, String>,
     /// Its network.
     pub network: Network,
     /// Cache mounts.
@@ -243,6 +394,11 @@ pub enum Command {
     Shell(String),
     /// An argument vector, run without a shell.
     Exec(Vec<String>),
+    /// Commands run one after the other by one bash (`sh` where the base has none), which ends at the first that fails;
+    /// with none of them nothing runs.
+    Script(Vec<String>),
+    /// Ansible tasks, each as JSON, run on the image itself.
+    Ansible(Vec<String>),
 }
 
 /// Which of the mapped git files a step sees.
@@ -253,6 +409,9 @@ pub enum FileView {
     All,
     /// Those that match one of these patterns, relative to the mapped repository's root (local: the project directory).
     Matching(Vec<String>),
+    /// It sees all mapped files and is keyed only by those that match: for each mapping in order, patterns relative to its
+    /// `add`. (werf's `stageDependencies`: the config takes it upon itself that they name all that matters.)
+    KeyedBy(Vec<Vec<String>>),
 }
 
 /// The network a step has.
@@ -328,8 +487,8 @@ pub struct Import {
     pub exclude_paths: Vec<String>,
     /// New owner; what is not set keeps the source's.
     pub owner: Owner,
-    /// When it happens.
-    pub position: ImportPosition,
+    /// Whether something must be there: where not, nothing is imported and an empty directory is made.
+    pub required: bool,
 }
 
 /// Where an import takes its files from.
@@ -354,20 +513,6 @@ impl ImportSource {
     }
 }
 
-/// When an import happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ImportPosition {
-    /// Before packages are installed.
-    BeforeDeps,
-    /// After the deps steps.
-    AfterDeps,
-    /// Before the first build step.
-    BeforeBuild,
-    /// After the last build step.
-    AfterBuild,
-}
-
 /// A mount that every step of an image sees; its content never enters a layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mount {
@@ -383,13 +528,16 @@ pub struct Mount {
 pub enum MountSource {
     /// An empty directory, gone after the step.
     Tmp,
+    /// A directory that is empty when the build starts, shared by the steps of one image, gone with the build.
+    Run,
     /// A directory kept between builds of the project, shared by path.
     Cache,
     /// A host path; giterminism must allow it.
     Host(String),
 }
 
-/// The image-post stage: symlinks, and the image config. `None` and empty maps keep what the base has.
+/// The image-post stage: symlinks, and the image config. `None` and empty maps keep what the base has. What is to be removed
+/// goes first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Post {
     /// Target of the links → where they are created.
@@ -414,6 +562,27 @@ pub struct Post {
     pub expose: Vec<String>,
     /// The health check.
     pub healthcheck: Option<Healthcheck>,
+    /// Triggers for images that a Dockerfile makes of this one.
+    pub on_build: Vec<String>,
+    /// What is removed from the base's config before anything is added.
+    pub remove: Removal,
+    /// The author; `None` keeps the base's.
+    pub author: Option<String>,
+    /// Empties the history, but for what layers need.
+    pub clear_history: bool,
+}
+
+/// What is removed from a base's config. Names are exact, or `/regular expressions/` for the whole name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Removal {
+    /// Keys of labels.
+    pub labels: Vec<String>,
+    /// Names of environment variables.
+    pub env: Vec<String>,
+    /// Paths of volumes.
+    pub volumes: Vec<String>,
+    /// All exposed ports.
+    pub ports: bool,
 }
 
 impl Post {

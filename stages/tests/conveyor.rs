@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use stages::conveyor::{Facts, lay_out};
-use stages::plan::{Plan, PlannedImage};
+use stages::conveyor::{Facts, Selection, lay_out};
+use stages::kind::StageKind;
+use stages::plan::{Plan, PlannedImage, StageTask};
 use stages::spec::*;
 use stages::{BlobId, Checksum, ObjectId, Platform, StageDigest};
 
@@ -32,7 +33,11 @@ impl Facts for Commit {
         Ok("a".repeat(40).parse().unwrap())
     }
 
-    fn checksum(&self, mapping: &GitMapping, files: Option<&[String]>) -> Result<Checksum, Infallible> {
+    fn checksum(&self, mapping: &GitMapping, selection: Selection<'_>) -> Result<Checksum, Infallible> {
+        let files = match selection {
+            Selection::All => None,
+            Selection::FromRoot(files) | Selection::FromAdd(files) => Some(files),
+        };
         let mut text =
             format!("{:?} {} {:?} {:?}", mapping.source, mapping.add, mapping.include_paths, mapping.exclude_paths);
         for (name, content) in &self.files {
@@ -58,6 +63,8 @@ fn step(name: &str, command: &str) -> Step {
         command: Command::Shell(command.to_owned()),
         files: FileView::All,
         env: BTreeMap::new(),
+        unkeyed_env: BTreeMap::new(),
+        cache_versions: BTreeMap::new(),
         network: Network::Default,
         caches: Vec::new(),
         secrets: Vec::new(),
@@ -65,10 +72,36 @@ fn step(name: &str, command: &str) -> Step {
     }
 }
 
+fn workdir() -> Post {
+    Post { workdir: Some("/".to_owned()), ..Post::default() }
+}
+
+fn place(kind: StageKind, step: Step) -> Place {
+    Place::new(kind, format!("{}/{}", kind.name(), step.name), Content::Step(Box::new(step)))
+}
+
+/// What is in a slot of the sample.
+fn content<'a>(spec: &'a mut ImageSpec, slot: &str) -> &'a mut Content {
+    &mut spec.conveyor.iter_mut().find(|place| place.slot.name() == slot).unwrap().content
+}
+
+fn step_of<'a>(spec: &'a mut ImageSpec, slot: &str) -> &'a mut Step {
+    let Content::Step(step) = content(spec, slot) else { panic!("{slot} is no step") };
+    step
+}
+
+fn post_of(spec: &mut ImageSpec) -> &mut Post {
+    let Content::Post(post) = content(spec, "image-post") else { panic!("no post") };
+    post
+}
+
 fn image(name: &str) -> ImageSpec {
     ImageSpec {
         name: name.parse().unwrap(),
         artifact: false,
+        is_final: true,
+        platforms: Vec::new(),
+        cache_version: None,
         base: Base::Registry { reference: "docker.io/library/debian:bookworm".to_owned(), latest: false },
         from_cache_version: None,
         git: vec![GitMapping {
@@ -78,13 +111,18 @@ fn image(name: &str) -> ImageSpec {
             include_paths: Vec::new(),
             exclude_paths: Vec::new(),
             owner: Owner::default(),
+            directory_mode: GitMapping::DIRECTORY_MODE,
+            required: false,
         }],
-        packages: Some(Packages::Any(vec!["gcc".to_owned()])),
-        deps: vec![step("1", "make deps")],
-        build: vec![step("compile", "make"), step("install", "make install")],
-        imports: Vec::new(),
+        conveyor: vec![
+            Place::new(StageKind::Deps, "deps/packages", Content::Packages(Packages::Any(vec!["gcc".to_owned()]))),
+            Place::new(StageKind::Deps, "deps/git", Content::Git),
+            place(StageKind::Deps, step("1", "make deps")),
+            place(StageKind::Build, step("compile", "make")),
+            place(StageKind::Build, step("install", "make install")),
+            Place::new(StageKind::ImagePost, "image-post", Content::Post(Box::new(workdir()))),
+        ],
         mounts: Vec::new(),
-        post: Post { workdir: Some("/".to_owned()), ..Post::default() },
         tests: Vec::new(),
         publish_tags: Vec::new(),
     }
@@ -130,7 +168,7 @@ fn a_change_reaches_the_stages_that_see_it_and_what_follows() {
         ("fromCacheVersion", |spec| spec.from_cache_version = Some(String::new()), ALL),
         (
             "packages",
-            |spec| spec.packages = Some(Packages::Any(vec!["g++".to_owned()])),
+            |spec| *content(spec, "deps/packages") = Content::Packages(Packages::Any(vec!["g++".to_owned()])),
             &["build/compile", "build/install", "deps/1", "deps/git", "deps/packages", "image-post"],
         ),
         (
@@ -145,34 +183,38 @@ fn a_change_reaches_the_stages_that_see_it_and_what_follows() {
         ),
         (
             "deps.run",
-            |spec| spec.deps[0].command = Command::Shell("true".to_owned()),
+            |spec| step_of(spec, "deps/1").command = Command::Shell("true".to_owned()),
             &["build/compile", "build/install", "deps/1", "image-post"],
         ),
         (
             "command",
-            |spec| spec.build[0].command = Command::Shell("make all".to_owned()),
+            |spec| step_of(spec, "build/compile").command = Command::Shell("make all".to_owned()),
             &["build/compile", "build/install", "image-post"],
         ),
         (
             "argv instead of the same script",
-            |spec| spec.build[1].command = Command::Exec(vec!["make install".to_owned()]),
+            |spec| step_of(spec, "build/install").command = Command::Exec(vec!["make install".to_owned()]),
             &["build/install", "image-post"],
         ),
         (
             "step env",
-            |spec| _ = spec.build[1].env.insert("A".to_owned(), "1".to_owned()),
+            |spec| _ = step_of(spec, "build/install").env.insert("A".to_owned(), "1".to_owned()),
             &["build/install", "image-post"],
         ),
-        ("step network", |spec| spec.build[1].network = Network::None, &["build/install", "image-post"]),
+        (
+            "step network",
+            |spec| step_of(spec, "build/install").network = Network::None,
+            &["build/install", "image-post"],
+        ),
         (
             "step files",
-            |spec| spec.build[1].files = FileView::Matching(vec!["src".to_owned()]),
+            |spec| step_of(spec, "build/install").files = FileView::Matching(vec!["src".to_owned()]),
             &["build/install", "image-post"],
         ),
         (
             "cache",
             |spec| {
-                spec.build[1].caches =
+                step_of(spec, "build/install").caches =
                     vec![CacheMount { path: "/c".to_owned(), id: "c".to_owned(), sharing: Sharing::Shared }];
             },
             &["build/install", "image-post"],
@@ -182,10 +224,10 @@ fn a_change_reaches_the_stages_that_see_it_and_what_follows() {
             |spec| spec.mounts = vec![Mount { to: "/m".to_owned(), source: MountSource::Tmp }],
             &["build/compile", "build/install", "deps/1", "deps/git", "deps/packages", "image-post"],
         ),
-        ("post.labels", |spec| _ = spec.post.labels.insert("a".to_owned(), "b".to_owned()), &["image-post"]),
-        ("post.cmd cleared", |spec| spec.post.cmd = Some(Vec::new()), &["image-post"]),
-        ("post.healthcheck", |spec| spec.post.healthcheck = Some(Healthcheck::default()), &["image-post"]),
-        ("timeout", |spec| spec.build[0].timeout_seconds = Some(1), &[]),
+        ("post.labels", |spec| _ = post_of(spec).labels.insert("a".to_owned(), "b".to_owned()), &["image-post"]),
+        ("post.cmd cleared", |spec| post_of(spec).cmd = Some(Vec::new()), &["image-post"]),
+        ("post.healthcheck", |spec| post_of(spec).healthcheck = Some(Healthcheck::default()), &["image-post"]),
+        ("timeout", |spec| step_of(spec, "build/compile").timeout_seconds = Some(1), &[]),
         ("tags", |spec| spec.publish_tags = vec!["v1".to_owned()], &[]),
         ("tests", |spec| spec.tests = vec![ImageTest::default()], &[]),
         ("the image's own name", |spec| spec.name = "other".parse().unwrap(), &[]),
@@ -199,7 +241,7 @@ fn a_change_reaches_the_stages_that_see_it_and_what_follows() {
 fn secrets_are_keyed_by_their_ids_only() {
     let with = |source: SecretSource| {
         let mut spec = image("app");
-        spec.build[0].secrets = vec![Secret { id: "npmrc".to_owned(), source }];
+        step_of(&mut spec, "build/compile").secrets = vec![Secret { id: "npmrc".to_owned(), source }];
         plan(&project(vec![spec]), &Commit::default())
     };
     let one = with(SecretSource::Env("A".to_owned()));
@@ -220,9 +262,9 @@ fn host_paths_of_mounts_are_not_keyed() {
 #[test]
 fn a_step_is_keyed_by_the_files_it_declares() {
     let mut spec = image("app");
-    spec.deps[0].files = FileView::Matching(vec!["Makefile".to_owned()]);
-    spec.build[0].files = FileView::Matching(vec!["src".to_owned()]);
-    spec.build[1].files = FileView::Matching(Vec::new());
+    step_of(&mut spec, "deps/1").files = FileView::Matching(vec!["Makefile".to_owned()]);
+    step_of(&mut spec, "build/compile").files = FileView::Matching(vec!["src".to_owned()]);
+    step_of(&mut spec, "build/install").files = FileView::Matching(Vec::new());
     let project = project(vec![spec]);
     let change = |name: &'static str| {
         let mut commit = Commit::default();
@@ -256,15 +298,19 @@ fn a_base_file_is_keyed_by_its_content() {
 fn images_stand_on_each_other_and_come_in_order() {
     let mut consumer = image("a-consumer");
     consumer.base = Base::Artifact { name: "toolchain".parse().unwrap() };
-    consumer.imports = vec![Import {
+    let import = Import {
         source: ImportSource::Image("assets".parse().unwrap()),
         add: "/dist".to_owned(),
         to: "/srv".to_owned(),
         include_paths: Vec::new(),
         exclude_paths: Vec::new(),
         owner: Owner::default(),
-        position: ImportPosition::BeforeBuild,
-    }];
+        required: true,
+    };
+    let imports = Imports { files: vec![import], variables: Vec::new() };
+    let at = consumer.conveyor.iter().position(|place| place.slot.name() == "build/compile").unwrap();
+    let slot = "deps/imports-before-build";
+    consumer.conveyor.insert(at, Place::new(StageKind::Deps, slot, Content::Imports(imports)));
     let mut toolchain = image("toolchain");
     toolchain.artifact = true;
     let before = project(vec![consumer, toolchain, image("assets")]);
@@ -273,7 +319,7 @@ fn images_stand_on_each_other_and_come_in_order() {
     assert_eq!(names, ["toolchain", "assets", "a-consumer"]);
 
     let mut after = before.clone();
-    after.images[2].post.workdir = Some("/other".to_owned());
+    post_of(&mut after.images[2]).workdir = Some("/other".to_owned());
     let changed: Vec<_> = digests(&plan(&after, &Commit::default()).images[2])
         .into_iter()
         .filter(|(slot, digest)| digests(&planned.images[2]).get(slot) != Some(digest))
@@ -285,8 +331,7 @@ fn images_stand_on_each_other_and_come_in_order() {
 #[test]
 fn absent_stages_hand_their_parents_digest_on() {
     let mut bare = image("bare");
-    (bare.git, bare.packages, bare.deps, bare.build) = (Vec::new(), None, Vec::new(), Vec::new());
-    bare.post = Post::default();
+    (bare.git, bare.conveyor) = (Vec::new(), Vec::new());
     let planned = plan(&project(vec![bare]), &Commit::default());
     assert_eq!(planned.images[0].stages.len(), 1);
     assert_eq!(planned.images[0].digest(), planned.images[0].stages[0].digest);
@@ -310,4 +355,85 @@ fn golden_plan() {
             "image-post ff38df734289",
         ]
     );
+}
+
+/// As werf's user stages are: keyed by what they declare, and seeing all.
+#[test]
+fn a_step_keyed_by_declared_files_sees_all_and_reruns_for_those() {
+    let mut spec = image("app");
+    step_of(&mut spec, "deps/1").files = FileView::KeyedBy(vec![Vec::new()]);
+    step_of(&mut spec, "build/compile").files = FileView::KeyedBy(vec![vec!["src".to_owned()]]);
+    step_of(&mut spec, "build/install").files = FileView::KeyedBy(vec![vec!["docs".to_owned()]]);
+    let project = project(vec![spec]);
+    let before = plan(&project, &Commit::default());
+    let with = |name: &'static str| {
+        let mut commit = Commit::default();
+        commit.files.insert(name, "2");
+        differing(&before, &plan(&project, &commit))
+    };
+    assert_eq!(with("Makefile"), ["deps/git", "image-post"]);
+    assert_eq!(with("docs"), ["build/install", "deps/git", "image-post"]);
+    assert_eq!(with("src"), ["build/compile", "build/install", "deps/git", "image-post"]);
+    let StageTask::Run { git: Some(view), .. } = &before.images[0].stages[3].task else { panic!("no step") };
+    assert_eq!(view.files, None);
+}
+
+#[test]
+fn steps_before_the_git_content_see_none_of_it() {
+    let mut spec = image("app");
+    spec.conveyor.swap(1, 2);
+    let planned = plan(&project(vec![spec]), &Commit::default());
+    let stages = &planned.images[0].stages;
+    assert!(matches!(&stages[2].task, StageTask::Run { git: None, .. }), "{:?}", stages[2]);
+    assert!(matches!(&stages[4].task, StageTask::Run { git: Some(view), .. } if view.after == stages[2].digest));
+}
+
+#[test]
+fn the_first_image_post_joins_git_content_and_one_is_made_for_it() {
+    let mut spec = image("app");
+    let labels = Post { labels: [("a".to_owned(), "b".to_owned())].into(), ..Post::default() };
+    spec.conveyor.push(Place::new(StageKind::ImagePost, "second", Content::Post(Box::new(labels))));
+    let mut without = image("without");
+    without.conveyor.pop();
+    let planned = plan(&project(vec![spec, without]), &Commit::default());
+    let git_of = |image: usize, slot: &str| {
+        let stage = planned.images[image].stages.iter().find(|stage| stage.slot.name() == slot).unwrap();
+        let StageTask::Post { git, .. } = &stage.task else { panic!("no post") };
+        git.is_some()
+    };
+    assert!(git_of(0, "image-post") && !git_of(0, "second") && git_of(1, "image-post"));
+}
+
+#[test]
+fn an_image_has_its_own_cache_version_and_platforms() {
+    let mut own = image("own");
+    own.cache_version = Some("7".to_owned());
+    own.platforms = vec!["linux/arm64".parse().unwrap()];
+    let mut before = project(vec![own, image("app")]);
+    let first = plan(&before, &Commit::default());
+    before.cache_version = "8".to_owned();
+    let second = plan(&before, &Commit::default());
+    let digest =
+        |plan: &Plan, name: &str| plan.images.iter().find(|image| image.name.as_str() == name).unwrap().digest();
+    assert_eq!(digest(&first, "own"), digest(&second, "own"));
+    assert_ne!(digest(&first, "app"), digest(&second, "app"));
+    let built: Vec<_> = first.images.iter().map(|image| format!("{} {}", image.name, image.platform)).collect();
+    assert_eq!(built, ["app linux/amd64", "own linux/arm64"]);
+}
+
+#[test]
+fn a_variable_of_another_image_is_keyed_by_what_it_says() {
+    let says = |value: ImageAttribute, cmd: &str| {
+        let mut consumer = image("app");
+        let variable = ImageVariable { name: "X".to_owned(), image: "tool".parse().unwrap(), value };
+        let imports = Imports { files: Vec::new(), variables: vec![variable] };
+        consumer.conveyor.insert(0, Place::new(StageKind::Deps, "variables", Content::Imports(imports)));
+        let mut tool = image("tool");
+        post_of(&mut tool).workdir = Some(cmd.to_owned());
+        digests(&plan(&project(vec![consumer, tool]), &Commit::default()).images[1])["variables"]
+    };
+    for value in [ImageAttribute::Name, ImageAttribute::Tag, ImageAttribute::Id, ImageAttribute::ManifestDigest] {
+        assert_ne!(says(value, "/a"), says(value, "/b"), "{value:?}");
+    }
+    assert_eq!(says(ImageAttribute::Repository, "/a"), says(ImageAttribute::Repository, "/b"));
 }

@@ -2,9 +2,15 @@
 
 use super::super::gotemplate::{Fault, Phase, TemplateError};
 use super::host::ReaderHost;
-use super::origin::{GoOrigins, whole_line};
+use super::origin::{GoOrigin, GoOrigins, whole_line};
 use super::render::GoRequest;
 use crate::source::{Diagnostic, Place, SourceFile, nearest};
+
+/// How the error of an endless inclusion starts.
+const ENDLESS: &str = "rendering template has a nested reference name: ";
+
+/// What Go prints for a key that is not there.
+const NO_VALUE: &str = "<no value>";
 
 /// What is needed to explain an error.
 pub(super) struct Explain<'a> {
@@ -29,8 +35,9 @@ impl Explain<'_> {
             };
             match &diagnostic.place {
                 None => diagnostic.place = Some(place),
-                Some(known) if *known != place => diagnostic = diagnostic.related(place, "reached from here"),
-                Some(_) => {}
+                Some(known) if *known == place => {}
+                Some(_) if diagnostic.related.iter().any(|related| related.place == place) => {}
+                Some(_) => diagnostic = diagnostic.related(place, "reached from here"),
             }
         }
         diagnostic
@@ -40,6 +47,10 @@ impl Explain<'_> {
     fn told(&self, error: &TemplateError, nested: bool) -> Diagnostic {
         if let Some(read) = self.host.failed(&error.reason) {
             return Diagnostic::of_read(&read);
+        }
+        if let Some(name) = error.reason.strip_prefix(ENDLESS).and_then(|rest| rest.split(':').next()) {
+            let message = format!("the template `{name}` includes itself, over and over");
+            return Diagnostic::error(message).code("template-exec").help("let a condition end the recursion");
         }
         let reason = self.with_file_names(&error.reason);
         match &error.fault {
@@ -90,11 +101,10 @@ impl Explain<'_> {
     fn place(&self, error: &TemplateError) -> Option<Place> {
         let source = self.source(&error.template)?;
         let whole = whole_line(source, error.line)?;
-        let Some(column) = error.column else { return Some(whole) };
         let text = source.text.split('\n').nth(error.line - 1)?;
+        let Some(column) = error.column else { return Some(unknown_function(error, text, &whole).unwrap_or(whole)) };
         let (before, rest) = (text.get(..column)?, text.get(column..)?);
-        let len = if rest.starts_with(&error.action) { error.action.chars().count() } else { 0 };
-        Some(Place { column: before.chars().count() + 1, len, ..whole })
+        Some(Place { column: before.chars().count() + 1, len: length_of(&error.action, rest), ..whole })
     }
 
     fn source(&self, template: &str) -> Option<&SourceFile> {
@@ -113,10 +123,25 @@ impl Explain<'_> {
         Diagnostic::error(message).code("template-exec").help("is a binary file read into it? `b64enc` makes it text")
     }
 
+    /// Where a key that is not there was printed: Go writes `<no value>`, which is rarely what was meant.
+    fn no_value(&self, text: &str, origins: &GoOrigins) -> Option<Diagnostic> {
+        let count = text.matches(NO_VALUE).count();
+        let before = text.get(..text.find(NO_VALUE)?)?;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let line = before.matches('\n').count() + 1;
+        let at = Place { file: self.request.source.name.clone(), line, column, len: NO_VALUE.len() };
+        let times = if count == 1 { String::new() } else { format!(" {count} times, first") };
+        let mut warning =
+            Diagnostic::warning(format!("the template prints `{NO_VALUE}`{times} in rendered line {line}"));
+        warning.place = origins.of(text, &at).map(|origin| match origin {
+            GoOrigin::Exact(place) | GoOrigin::Action(place) => place,
+        });
+        Some(warning.help("a key that is not there; `required` makes it an error, `default` gives it a value"))
+    }
+
     /// What is odd about a template that was rendered.
     pub(super) fn warnings(&self, text: &str, origins: &GoOrigins, impure: &[&str]) -> Vec<Diagnostic> {
-        let _unused = (text, origins);
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<Diagnostic> = self.no_value(text, origins).into_iter().collect();
         if !impure.is_empty() {
             let names: Vec<String> = impure.iter().map(|name| format!("`{name}`")).collect();
             let message = format!("the config uses {}: each run renders another text", names.join(", "));
@@ -124,6 +149,23 @@ impl Explain<'_> {
         }
         warnings
     }
+}
+
+/// The name of the function that an error of the syntax is about, where the line has it once.
+fn unknown_function(error: &TemplateError, line: &str, whole: &Place) -> Option<Place> {
+    let name = error.reason.strip_prefix("function \"")?.split('"').next()?;
+    let mut found = line.match_indices(name);
+    let (at, _) = found.next()?;
+    let column = line.get(..at)?.chars().count() + 1;
+    found.next().is_none().then(|| Place { column, len: name.chars().count(), ..whole.clone() })
+}
+
+/// How much of a line an action takes. An error of a field is placed at the last one of the chain, so that the line goes on
+/// with an end of the action; one of another spelling than Go prints is taken up to the next blank.
+fn length_of(action: &str, rest: &str) -> usize {
+    let mut ends = action.char_indices().map(|(start, _)| &action[start..]);
+    let word = || rest.split([' ', '}', '|', ')']).next().unwrap_or_default();
+    ends.find(|end| rest.starts_with(end)).unwrap_or_else(word).chars().count()
 }
 
 fn failed(reason: String) -> Diagnostic {

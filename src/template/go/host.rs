@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::super::gotemplate::Host;
 use super::render::{DebugSink, GoRequest};
-use crate::source::{FileReader, ReadError};
+use crate::source::{FileReader, ReadError, ReadErrorKind};
 
 /// A [`Host`] over a [`FileReader`], which keeps the last error of the reader as it was.
 pub(super) struct ReaderHost {
@@ -31,7 +31,10 @@ impl ReaderHost {
     }
 
     fn kept<T>(&self, result: Result<T, ReadError>) -> Result<T, String> {
-        result.map_err(|error| {
+        result.map_err(|mut error| {
+            if error.kind == ReadErrorKind::NotFound && error.hint.is_none() {
+                error.hint = Some("is it committed? paths are relative to the project directory".to_owned());
+            }
             let message = error.message.clone();
             *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             message

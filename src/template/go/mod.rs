@@ -13,6 +13,3 @@ mod render;
 
 pub use origin::{GoOrigin, GoOrigins};
 pub use render::{DebugSink, GoDialect, GoRendered, GoRequest, GoTemplate, render_go};
-
-#[cfg(test)]
-mod tests;

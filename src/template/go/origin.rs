@@ -62,12 +62,11 @@ impl GoOrigins {
         }
         let before = rendered.get(part.start..start)?;
         let line = part.line + before.matches('\n').count();
-        let column = match before.rsplit_once('\n') {
-            Some((_, rest)) => rest.chars().count() + 1,
-            None => {
-                let text = source.text.split('\n').nth(part.line - 1)?;
-                text.get(..part.column)?.chars().count() + before.chars().count() + 1
-            }
+        let column = if let Some((_, rest)) = before.rsplit_once('\n') {
+            rest.chars().count() + 1
+        } else {
+            let text = source.text.split('\n').nth(part.line - 1)?;
+            text.get(..part.column)?.chars().count() + before.chars().count() + 1
         };
         Some(GoOrigin::Exact(Place { file: source.name.clone(), line, column, len: place.len }))
     }

@@ -204,7 +204,7 @@ impl Object for Files {
 }
 
 /// The commit that a werf config is rendered for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitFacts {
     /// The full hash.
     pub hash: String,

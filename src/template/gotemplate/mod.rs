@@ -56,6 +56,7 @@ pub use set::{Output, TemplateSet};
 pub use sprig::sprig;
 pub use text::Str;
 pub use value::{IntKind, Key, List, Map, Object, Operand, Signature, Type, UintKind, Value};
+pub use yaml::yaml_scalar;
 
 #[cfg(test)]
 mod tests;

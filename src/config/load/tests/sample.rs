@@ -422,11 +422,14 @@ extra Registry { reference: "docker.io/library/alpine:latest", latest: false }
 fn steps_inherit_from_their_section() {
     let text = "stager: 1\nproject: p\n---\nimage: a\nfrom: scratch\nbuild:\n  env: {A: 1, B: 2}\n  network: none\n  files: [x]\n  caches: [{path: /c}, {path: /d}]\n  secrets: [{id: s, env: S}]\n  steps:\n  - one\n  - {command: [two, ''], env: {B: 3}, network: host, files: [], caches: [{path: /d, sharing: locked, id: own}], secrets: [{id: s, src: f}]}\n";
     let config = load_text(text).unwrap_or_else(|error| panic!("{error}"));
-    let steps: Vec<String> =
-        config.project.images[0].build.iter().map(|step| serde_json::to_string(step).unwrap()).collect();
+    let step = |place: &stages::spec::Place| match &place.content {
+        stages::spec::Content::Step(step) => Some(serde_json::to_string(step).unwrap()),
+        _ => None,
+    };
+    let steps: Vec<String> = config.project.images[0].conveyor.iter().filter_map(step).collect();
     insta::assert_snapshot!(steps.join("\n"), @r##"
-{"name":"1","command":{"shell":"one"},"files":{"matching":["x"]},"env":{"A":"1","B":"2"},"network":"none","caches":[{"path":"/c","id":"/c","sharing":"shared"},{"path":"/d","id":"/d","sharing":"shared"}],"secrets":[{"id":"s","source":{"env":"S"}}],"timeout_seconds":null}
-{"name":"2","command":{"exec":["two",""]},"files":{"matching":[]},"env":{"A":"1","B":"3"},"network":"host","caches":[{"path":"/c","id":"/c","sharing":"shared"},{"path":"/d","id":"own","sharing":"locked"}],"secrets":[{"id":"s","source":{"file":"f"}}],"timeout_seconds":null}
+{"name":"1","command":{"shell":"one"},"files":{"matching":["x"]},"env":{"A":"1","B":"2"},"unkeyed_env":{},"cache_versions":{},"network":"none","caches":[{"path":"/c","id":"/c","sharing":"shared"},{"path":"/d","id":"/d","sharing":"shared"}],"secrets":[{"id":"s","source":{"env":"S"}}],"timeout_seconds":null}
+{"name":"2","command":{"exec":["two",""]},"files":{"matching":[]},"env":{"A":"1","B":"3"},"unkeyed_env":{},"cache_versions":{},"network":"host","caches":[{"path":"/c","id":"/c","sharing":"shared"},{"path":"/d","id":"own","sharing":"locked"}],"secrets":[{"id":"s","source":{"file":"f"}}],"timeout_seconds":null}
 "##);
     let claims: Vec<_> = config.claims.iter().map(|(claim, place)| (claim, place.line)).collect();
     insta::assert_snapshot!(format!("{claims:?}"), @r##"
@@ -447,7 +450,8 @@ fn graphs_are_written_in_every_format() {
     let text = "stager: 1\nproject: p\n---\nartifact: tools\nfrom: alpine\n---\nimage: a/b\nfromArtifact: tools\nimport: [{fromArtifact: tools, add: /x, before: deps}, {from: busybox, add: /y, after: build}]\n";
     let project = load_text(text).unwrap_or_else(|error| panic!("{error}")).project;
     let formats = [GraphFormat::Text, GraphFormat::Mermaid, GraphFormat::Dot, GraphFormat::Json];
-    insta::assert_snapshot!(formats.map(|format| graph(&project, format)).join("\n"), @r##"
+    let images: Vec<_> = project.images.iter().collect();
+    insta::assert_snapshot!(formats.map(|format| graph(&project, &images, format)).join("\n"), @r##"
 artifact tools
   from docker.io/library/alpine:latest
 image a/b

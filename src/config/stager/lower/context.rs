@@ -116,5 +116,6 @@ pub(super) fn image_name(text: &str) -> Rule<ImageName> {
     if text.len() > 255 {
         return Err("must be shorter than 256 characters".to_owned());
     }
-    text.parse().map_err(|error: stages::IdError| error.reason.to_owned())
+    let name: ImageName = text.parse().map_err(|error: stages::IdError| error.reason.to_owned())?;
+    if name.is_plain() { Ok(name) } else { Err(ImageName::PLAIN.to_owned()) }
 }

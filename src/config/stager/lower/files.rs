@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stages::spec::{
-    GitMapping, GitReference, GitSource, Import, ImportPosition, ImportSource, Mount, MountSource, Owner,
-};
+use stages::spec::{GitMapping, GitReference, GitSource, Import, ImportSource, Mount, MountSource, Owner};
 
 use super::context::{Context, image_name};
 use super::project::within;
@@ -35,6 +33,8 @@ fn git_mapping(context: &mut Context<'_>, entry: &GitEntry) -> Option<GitMapping
         source: source?,
         add: add.unwrap_or_else(|| "/".to_owned()),
         to: to?,
+        directory_mode: GitMapping::DIRECTORY_MODE,
+        required: false,
     })
 }
 
@@ -85,18 +85,37 @@ fn owner(context: &mut Context<'_>, user: Option<&At<String>>, group: Option<&At
 }
 
 /// The imports, and where each names its source.
-pub(super) fn imports(
-    context: &mut Context<'_>,
-    entries: Option<&At<Vec<At<ImportEntry>>>>,
-) -> (Vec<Import>, Vec<Mark>) {
+pub(super) fn imports(context: &mut Context<'_>, entries: Option<&At<Vec<At<ImportEntry>>>>) -> Vec<PlacedImport> {
     let entries = entries.map(|entries| entries.value.as_slice()).unwrap_or_default();
     let import = |(index, entry): (usize, &At<ImportEntry>)| {
         within(context, &["import"], Some(index), |context| one_import(context, &entry.value))
     };
-    entries.iter().enumerate().filter_map(import).unzip()
+    let mut placed: Vec<PlacedImport> = entries.iter().enumerate().filter_map(import).collect();
+    placed.sort_by_key(|placed| placed.position);
+    placed
 }
 
-fn one_import(context: &mut Context<'_>, entry: &ImportEntry) -> Option<(Import, Mark)> {
+/// When an import happens, in the conveyor's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ImportPosition {
+    /// Before packages are installed.
+    BeforeDeps,
+    /// After the deps steps.
+    AfterDeps,
+    /// Before the first build step.
+    BeforeBuild,
+    /// After the last build step.
+    AfterBuild,
+}
+
+/// An import, when it happens, and where its source is named.
+pub(super) struct PlacedImport {
+    pub(super) import: Import,
+    pub(super) position: ImportPosition,
+    pub(super) mark: Mark,
+}
+
+fn one_import(context: &mut Context<'_>, entry: &ImportEntry) -> Option<PlacedImport> {
     let here = (entry.mark, entry.broken.as_slice());
     let source = import_source(context, entry);
     let position = import_position(context, entry);
@@ -108,7 +127,8 @@ fn one_import(context: &mut Context<'_>, entry: &ImportEntry) -> Option<(Import,
     let (source, mark) = source?;
     let add = add?;
     let to = to.unwrap_or_else(|| add.clone());
-    Some((Import { source, add, to, include_paths, exclude_paths, owner, position: position? }, mark))
+    let import = Import { source, add, to, include_paths, exclude_paths, owner, required: true };
+    Some(PlacedImport { import, position: position?, mark })
 }
 
 fn import_source(context: &mut Context<'_>, entry: &ImportEntry) -> Option<(ImportSource, Mark)> {

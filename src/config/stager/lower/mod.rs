@@ -12,9 +12,11 @@ mod project;
 mod steps;
 
 use stages::ids::ImageName;
-use stages::spec::ImageSpec;
+use stages::kind::StageKind;
+use stages::spec::{self, ImageSpec, Imports, Place, Step};
 
 use self::context::Context;
+use self::files::{ImportPosition, PlacedImport};
 use super::schema::ImageDocument;
 use crate::config::dialect::{Lowered, LoweredImage};
 use crate::config::read::{FromNode, Reader};
@@ -51,19 +53,20 @@ fn image(file: &str, node: &Node, lowered: &mut Lowered) {
     let kind = if artifact { "artifact" } else { "image" };
     context.subject = name.to_string();
     let (base, base_mark) = base::lower(&mut context, &document);
-    let (imports, import_marks) = files::imports(&mut context, document.import.as_ref());
+    let imports = files::imports(&mut context, document.import.as_ref());
+    let import_marks = imports.iter().map(|placed| placed.mark).collect();
+    let git = files::git(&mut context, document.git.as_ref());
     let spec = ImageSpec {
         name: name.clone(),
         artifact,
+        is_final: !artifact,
+        platforms: Vec::new(),
         base,
+        cache_version: None,
         from_cache_version: document.from_cache_version.as_ref().map(|version| version.value.0.clone()),
-        git: files::git(&mut context, document.git.as_ref()),
-        packages: steps::packages(&mut context, document.deps.as_ref()),
-        deps: steps::deps(&mut context, document.deps.as_ref()),
-        build: steps::build(&mut context, document.build.as_ref()),
-        imports,
+        conveyor: conveyor(&mut context, &document, &imports, !git.is_empty()),
+        git,
         mounts: files::mounts(&mut context, document.mount.as_ref()),
-        post: document.post.as_ref().map(|table| post::lower(&mut context, &table.value)).unwrap_or_default(),
         tests: checks::tests(&mut context, document.tests.as_ref()),
         publish_tags: post::publish(&mut context, document.publish.as_ref(), artifact),
     };
@@ -71,7 +74,49 @@ fn image(file: &str, node: &Node, lowered: &mut Lowered) {
     let valid = !context.reader.has_problems();
     let notes = context.into_problems().into_iter().map(|problem| problem.note(format!("in {kind} `{name}`")));
     lowered.problems.extend(notes);
-    lowered.images.push(LoweredImage { name, artifact, mark, base_mark, import_marks, spec: valid.then_some(spec) });
+    lowered.images.push(LoweredImage {
+        name,
+        artifact,
+        mark,
+        base_mark,
+        import_marks,
+        variable_marks: Vec::new(),
+        spec: valid.then_some(spec),
+    });
+}
+
+/// The native order of slots.
+fn conveyor(
+    context: &mut Context<'_>,
+    document: &ImageDocument,
+    imports: &[PlacedImport],
+    has_git: bool,
+) -> Vec<Place> {
+    let taken = |position: ImportPosition, slot: &str| {
+        let files = imports.iter().filter(|placed| placed.position == position).map(|placed| placed.import.clone());
+        let imports = Imports { files: files.collect(), variables: Vec::new() };
+        (!imports.is_empty()).then(|| Place::new(StageKind::Deps, slot, spec::Content::Imports(imports)))
+    };
+    let step = |kind: StageKind, step: Step| {
+        Place::new(kind, format!("{}/{}", kind.name(), step.name), spec::Content::Step(Box::new(step)))
+    };
+    let mut places = Vec::new();
+    places.extend(taken(ImportPosition::BeforeDeps, "deps/imports-before-deps"));
+    let packages = steps::packages(context, document.deps.as_ref());
+    places.extend(
+        packages.map(|packages| Place::new(StageKind::Deps, "deps/packages", spec::Content::Packages(packages))),
+    );
+    places.extend(has_git.then(|| Place::new(StageKind::Deps, "deps/git", spec::Content::Git)));
+    places.extend(steps::deps(context, document.deps.as_ref()).into_iter().map(|made| step(StageKind::Deps, made)));
+    places.extend(taken(ImportPosition::AfterDeps, "deps/imports-after-deps"));
+    places.extend(taken(ImportPosition::BeforeBuild, "deps/imports-before-build"));
+    places.extend(steps::build(context, document.build.as_ref()).into_iter().map(|made| step(StageKind::Build, made)));
+    places.extend(taken(ImportPosition::AfterBuild, "deps/imports-after-build"));
+    let post = document.post.as_ref().map(|table| post::lower(context, &table.value)).unwrap_or_default();
+    places.extend(
+        (!post.is_empty()).then(|| Place::new(StageKind::ImagePost, "image-post", spec::Content::Post(Box::new(post)))),
+    );
+    places
 }
 
 /// Reads a document that is not the first one; the project's keys in it get an answer of their own.

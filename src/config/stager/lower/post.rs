@@ -28,6 +28,7 @@ pub(super) fn lower(context: &mut Context<'_>, table: &PostTable) -> Post {
         volumes: context.list("volumes", table.volumes.as_ref(), path_below_root),
         expose: context.list("expose", table.expose.as_ref(), port),
         healthcheck: table.healthcheck.as_ref().map(|table| healthcheck(context, &table.value)),
+        ..Post::default()
     })
 }
 

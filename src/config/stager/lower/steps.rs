@@ -195,6 +195,8 @@ fn step(context: &mut Context<'_>, index: usize, entry: &At<StepEntry>, section:
 
 fn assemble(name: String, command: Command, common: Common, timeout_seconds: Option<u64>) -> Step {
     Step {
+        unkeyed_env: BTreeMap::new(),
+        cache_versions: BTreeMap::new(),
         name,
         command,
         files: common.files.map_or(FileView::All, FileView::Matching),
