@@ -5,7 +5,6 @@ use stages::ids::Platform;
 use super::context::Context;
 use super::paths::shortened;
 use crate::config::read::At;
-use crate::config::werf::code;
 
 /// The platforms of a list.
 pub(super) fn lower(context: &mut Context<'_>, written: &[At<String>]) -> Vec<Platform> {
@@ -27,7 +26,7 @@ fn platform(context: &mut Context<'_>, item: &At<String>) -> Option<Platform> {
         Err(error) => error.reason,
     };
     let message = format!("`{}` {reason}", context.reader.path());
-    let problem = context.error(item.mark, code::VALUE, message);
+    let problem = context.at_build(item.mark, message);
     problem.label = Some(format!("is {:?}", shortened(&item.value)));
     problem.help = Some("write it as `linux/amd64` or `linux/arm64/v8`, one for each item".to_owned());
     None
