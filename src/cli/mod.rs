@@ -8,6 +8,7 @@ mod config;
 mod context;
 mod doctor;
 mod error;
+mod giterminism;
 mod interrupt;
 mod plan;
 
@@ -33,6 +34,9 @@ enum Command {
     /// Look at the config
     #[command(subcommand)]
     Config(config::Command),
+    /// See what giterminism makes of the project
+    #[command(subcommand)]
+    Giterminism(giterminism::Command),
     /// Show what this machine lets builds do, and what to change where it doesn't
     Doctor(doctor::Arguments),
     /// Print a completion script for a shell
@@ -53,6 +57,7 @@ pub fn main() -> u8 {
         Command::Build(arguments) => build::run(&context, arguments),
         Command::Plan(arguments) => plan::run(&context, arguments),
         Command::Config(command) => config::run(&context, command),
+        Command::Giterminism(command) => giterminism::run(&context, command),
         Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Completion(arguments) => completion::run(&arguments),
     };

@@ -2,11 +2,14 @@
 
 mod build;
 mod error;
+mod giterminism;
+mod mapped;
 mod namespace;
 mod project;
 mod selection;
 
 pub use build::{BuildOptions, Built, build};
 pub use error::Error;
+pub use giterminism::{Checked, RefusedItem, check_giterminism};
 pub use project::{OpenProject, ProjectFiles, ProjectOptions, RegistryAccess, TemplateOptions};
 pub use selection::{Selection, select};
