@@ -25,8 +25,8 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, sect
     let written = section.image.as_ref().map(|names| names.value.0.as_slice()).unwrap_or_default();
     context.subject = written.first().map(|name| name.value.clone()).unwrap_or_default();
     let dependencies = dependencies::lower(context, &section.dependencies, Into::BuildArguments);
-    let mut dockerfile = source(context, section, &dependencies);
-    dockerfile.secrets = secrets::lower(context, &section.secrets);
+    let secrets = secrets::lower(context, &section.secrets);
+    let mut dockerfile = DockerfileImage { secrets, ..source(context, section, &dependencies) };
     let own_config = present(&section.image_spec).map(|table| image_spec::lower(context, table));
     let mut named: Vec<(ImageName, Mark)> = Vec::new();
     for dependency in &dependencies {
@@ -127,7 +127,7 @@ fn context_files(context: &mut Context<'_>, section: &DockerfileSection, directo
         context.deprecated(Deprecated::ContextAddFile, old.mark);
     }
     let (key, files) = if old.is_empty() { ("contextAddFiles", new) } else { ("contextAddFile", old) };
-    context.each(key, files, |context, file| {
+    let lowered = context.each(key, files, |context, file| {
         if !paths::is_relative(&file.value) {
             let message =
                 format!("`{}` must be a path relative to `context` that stays inside it", context.reader.path());
@@ -136,10 +136,12 @@ fn context_files(context: &mut Context<'_>, section: &DockerfileSection, directo
             problem.help = Some("write it without a leading `/` or `..`".to_owned());
             return None;
         }
-        let path = paths::clean(&format!("{directory}/{}", file.value));
-        context.claim(file.mark, Claim::ContextFile { path: path.clone() });
-        Some(path)
-    })
+        Some((paths::clean(&format!("{directory}/{}", file.value)), file.mark))
+    });
+    for (path, mark) in &lowered {
+        context.claim(*mark, Claim::ContextFile { path: path.clone() });
+    }
+    lowered.into_iter().map(|(path, _)| path).collect()
 }
 
 fn args(context: &mut Context<'_>, section: &DockerfileSection) -> BTreeMap<String, String> {

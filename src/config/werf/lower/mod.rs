@@ -111,7 +111,9 @@ fn lower_images(
             Written::Stapel(section) => stapel::lower(lowering, &mut context, section),
             Written::Dockerfile(section) => dockerfile::lower(lowering, &mut context, section),
         }
-        lowered.claims.append(&mut context.claims);
+        if lowered.problems.is_empty() {
+            lowered.claims.append(&mut context.claims);
+        }
         lowered.at_build.append(&mut context.at_build);
         let note = format!("in image `{}`", context.subject);
         lowered.problems.extend(context.into_problems().into_iter().map(|problem| problem.note(note.clone())));

@@ -26,9 +26,15 @@ pub(super) fn lower(context: &mut Context<'_>, mounts: &Option<At<Items<MountEnt
     })
 }
 
+/// The source comes first: what giterminism refuses is refused whatever else is wrong.
 fn mount(context: &mut Context<'_>, entry: &At<MountEntry>) -> Option<Mount> {
     let MountEntry { to, from, from_path, broken, .. } = &entry.value;
     let (from, from_path) = (filled(from), filled(from_path));
+    let source = match (from_path, from) {
+        (Some(path), _) => host(context, path),
+        (None, Some(from)) => named(context, from, filled(to)),
+        (None, None) => None,
+    };
     context.exclusive(&[("from", from), ("fromPath", from_path)]);
     let target = match filled(to) {
         Some(to) => paths::absolute(context, "to", to),
@@ -40,16 +46,10 @@ fn mount(context: &mut Context<'_>, entry: &At<MountEntry>) -> Option<Mount> {
             None
         }
     };
-    let source = match (from_path, from) {
-        (Some(path), _) => host(context, path),
-        (None, Some(from)) => named(context, from, target.as_deref()),
-        (None, None) => {
-            if !broken.iter().any(|key| matches!(*key, "from" | "fromPath")) {
-                no_source(context, entry.mark);
-            }
-            None
-        }
-    };
+    let readable = !broken.iter().any(|key| matches!(*key, "from" | "fromPath"));
+    if from.or(from_path).is_none() && readable {
+        no_source(context, entry.mark);
+    }
     Some(Mount { to: target?, source: source? })
 }
 
@@ -59,11 +59,11 @@ fn host(context: &mut Context<'_>, path: &At<String>) -> Option<MountSource> {
     Some(MountSource::Host(checked))
 }
 
-fn named(context: &mut Context<'_>, from: &At<String>, to: Option<&str>) -> Option<MountSource> {
+fn named(context: &mut Context<'_>, from: &At<String>, to: Option<&At<String>>) -> Option<MountSource> {
     match from.value.as_str() {
-        "tmp_dir" => Some(MountSource::Tmp),
+        "tmp_dir" => Some(MountSource::Run),
         "build_dir" => {
-            context.claim(from.mark, Claim::BuildDirMount { to: to.unwrap_or_default().to_owned() });
+            context.claim(from.mark, Claim::BuildDirMount { to: to.map(|to| to.value.clone()).unwrap_or_default() });
             Some(MountSource::Cache)
         }
         // The name that a mount with `fromPath` has inside werf.

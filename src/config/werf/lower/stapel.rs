@@ -86,13 +86,13 @@ fn parts(
 ) -> Parts {
     let mounts = mounts::lower(context, &section.mount);
     let mut mappings = git::lower(context, &section.git);
-    let secrets = secrets::lower(context, &section.secrets);
-    let steps = steps::lower(context, section, &mappings, &secrets, &lowering.step_env);
+    let mut steps = steps::lower(context, section, &mappings, &lowering.step_env);
     let mut imported = imports::lower(context, &section.import, &lowering.names);
     let mut placed: Vec<&mut Export> = mappings.iter_mut().map(|mapping| &mut mapping.export).collect();
     placed.extend(imported.iter_mut().map(|import| &mut import.export));
     exports::exclude_each_other(context, &mut placed);
     let dependencies = dependencies::lower(context, &section.dependencies, Into::Environment);
+    steps.give(&secrets::lower(context, &section.secrets));
     base::check(context, section);
     let (docker, image_spec) = config(context, section);
     if let Some(artifact) = artifact {
