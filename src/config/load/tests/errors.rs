@@ -475,7 +475,7 @@ from: x
 
 image: a
 fromImage: a
-  5:12 `a` refers to itself
+  5:12 `a` refers to itself (name another image, or leave it out)
 
 image: a
 fromImage: b

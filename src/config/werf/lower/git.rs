@@ -55,6 +55,7 @@ fn mapping(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<Mapping> {
         broken: &table.broken,
         add,
         to: table.to.as_ref(),
+        to_is_add: false,
         include_paths: &table.include_paths,
         exclude_paths: &table.exclude_paths,
         owner: &table.owner,
