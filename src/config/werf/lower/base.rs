@@ -3,7 +3,7 @@
 use stages::spec::Base;
 
 use super::context::{Context, filled, is_true};
-use super::names::Names;
+use super::names::{self, Names};
 use super::warnings::Deprecated;
 use crate::config::claim::Claim;
 use crate::config::read::At;
@@ -81,7 +81,7 @@ fn from_artifact(context: &mut Context<'_>, field: &At<String>, own_name: &str, 
     if field.value == own_name {
         itself(context, "fromArtifact", field);
     }
-    let name = names.parse(context, "fromArtifact", field)?;
+    let name = names::parse(context, "fromArtifact", field)?;
     Some(if names.has(name.as_str()) && !names.is_artifact(&name) {
         Base::Image { name }
     } else {
@@ -95,7 +95,7 @@ fn from(context: &mut Context<'_>, key: &str, field: &At<String>, own_name: &str
         return Some(Base::Scratch);
     }
     if field.value != own_name && names.has(&field.value) {
-        let name = names.parse(context, key, field)?;
+        let name = names::parse(context, key, field)?;
         return Some(if names.is_artifact(&name) { Base::Artifact { name } } else { Base::Image { name } });
     }
     match reference::canonical(&field.value) {

@@ -9,9 +9,7 @@ use super::context::Context;
 use super::image_spec;
 use super::names::Names;
 use super::project::Project;
-use super::warnings::Deprecated;
 use crate::config::dialect::LoweredImage;
-use crate::config::read::At;
 use crate::config::werf::code;
 use crate::config::yaml::Mark;
 use crate::template::CommitFacts;
@@ -23,31 +21,6 @@ pub(super) struct Lowering<'a> {
     pub(super) images: Vec<LoweredImage>,
     /// What steps see without being keyed by it.
     pub(super) step_env: BTreeMap<String, String>,
-}
-
-/// A name, and where it is written.
-pub(super) struct Named {
-    pub(super) name: ImageName,
-    pub(super) mark: Mark,
-}
-
-/// The names of a section's images.
-pub(super) fn names(context: &mut Context<'_>, key: &str, written: &[At<String>]) -> Vec<Named> {
-    let mut names = Vec::new();
-    for item in written {
-        if item.value.is_empty() {
-            context.deprecated(Deprecated::Nameless, item.mark);
-        }
-        match item.value.parse::<ImageName>() {
-            Ok(name) => names.push(Named { name, mark: item.mark }),
-            Err(error) => {
-                let problem = context.error(item.mark, code::IMAGE_NAME, format!("`{key}` {}", error.reason));
-                problem.label = Some(format!("is {:?}", super::paths::shortened(&item.value)));
-                problem.help = Some("give the image another name".to_owned());
-            }
-        }
-    }
-    names
 }
 
 impl<'a> Lowering<'a> {
@@ -73,7 +46,7 @@ impl<'a> Lowering<'a> {
         if let Some(global) = global {
             image_spec::merge(&mut post, global);
         }
-        let project = self.project.name.as_ref().map(|name| name.as_str()).unwrap_or_default();
+        let project = self.project.name.as_ref().map(stages::ProjectName::as_str).unwrap_or_default();
         image_spec::name_labels(&mut post, project, name.as_str());
         Some(post)
     }

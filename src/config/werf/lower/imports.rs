@@ -5,7 +5,7 @@ use stages::spec::ImportSource;
 use super::context::{Context, filled};
 use super::dependencies::{When, when};
 use super::exports::{self, Export};
-use super::names::Names;
+use super::names::{self, Names};
 use super::steps::STAGES;
 use super::warnings::Deprecated;
 use crate::config::read::At;
@@ -78,7 +78,7 @@ fn source(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
     {
         return Some((ImportSource::External(canonical), field.mark));
     }
-    let name = names.parse(context, key, field)?;
+    let name = names::parse(context, key, field)?;
     let source = if names.is_artifact(&name) { ImportSource::Artifact(name) } else { ImportSource::Image(name) };
     Some((source, field.mark))
 }

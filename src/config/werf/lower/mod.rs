@@ -4,6 +4,8 @@
 //! between images. A round with problems is the last one, and reports all of its own; each section is looked at in every
 //! round, so that one run shows everything of a kind.
 
+#![allow(clippy::ref_option, reason = "the keys of tables are options, and helpers take them as they are")]
+
 mod ansible;
 mod base;
 mod cleanup;

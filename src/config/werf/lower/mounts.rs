@@ -36,21 +36,16 @@ fn mount(context: &mut Context<'_>, entry: &At<MountEntry>) -> Option<Mount> {
         (None, None) => None,
     };
     context.exclusive(&[("from", from), ("fromPath", from_path)]);
-    let target = match filled(to) {
-        Some(to) => paths::absolute(context, "to", to),
-        None => {
-            if !broken.contains(&"to") {
-                let message = format!("missing key {}", context.key("to"));
-                context.error(entry.mark, code::PATH, message).help = Some("add `to: /PATH`".to_owned());
-            }
-            None
-        }
-    };
+    let target = filled(to).map(|to| paths::absolute(context, "to", to));
+    if target.is_none() && !broken.contains(&"to") {
+        let message = format!("missing key {}", context.key("to"));
+        context.error(entry.mark, code::PATH, message).help = Some("add `to: /PATH`".to_owned());
+    }
     let readable = !broken.iter().any(|key| matches!(*key, "from" | "fromPath"));
     if from.or(from_path).is_none() && readable {
         no_source(context, entry.mark);
     }
-    Some(Mount { to: target?, source: source? })
+    Some(Mount { to: target??, source: source? })
 }
 
 fn host(context: &mut Context<'_>, path: &At<String>) -> Option<MountSource> {
