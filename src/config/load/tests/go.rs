@@ -149,6 +149,8 @@ fn rendered_places_lead_to_the_template() {
         (6, 1, 3, "werf.yaml:4:1+3"),
         (7, 1, 4, "werf.yaml (rendered):7:1+4 <werf.yaml:6:1+24>"),
         (8, 6, 1, "werf.yaml:7:6+1"),
+        (8, 7, 0, "werf.yaml:7:7+0"),
+        (3, 8, 0, "werf.yaml (rendered):3:8+0 <werf.yaml:3:1+14>"),
     ] {
         let place = Place { file: text.rendered().name.clone(), line, column, len };
         let moved = text.relocate(vec![Diagnostic::error("x").at(place)]).remove(0);
