@@ -56,8 +56,9 @@ impl GoOrigins {
         let index = self.index_at(start)?;
         let part = self.parts.get(index)?;
         let next = self.parts.get(index + 1).map_or(usize::MAX, |next| next.start);
-        // A point has no letters to compare, and what is wrong there may be anything of its line.
-        let (from, to) = if start == end { (line_start, line_start + line.len()) } else { (start, end) };
+        // A point has no letters to compare, and what is wrong there may be anything of its line or of the one before.
+        let before = || start_of_line(rendered, place.line - 1).unwrap_or(line_start);
+        let (from, to) = if start == end { (before(), line_start + line.len()) } else { (start, end) };
         if !part.verbatim || to > next || from < part.start {
             let brought = self.action_within(from, to).unwrap_or(part);
             return whole_line(self.sources.get(brought.source?)?, brought.line).map(GoOrigin::Action);
