@@ -4,6 +4,8 @@
 //! between images. A round with problems is the last one, and reports all of its own; each section is looked at in every
 //! round, so that one run shows everything of a kind.
 
+#![allow(clippy::ref_option, reason = "the keys of tables are options, and helpers take them as they are")]
+
 mod ansible;
 mod base;
 mod cleanup;
@@ -64,6 +66,7 @@ fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) 
     let project = one_project(&mut context, &sections);
     lowered.at_build.append(&mut context.at_build);
     problems.append(&mut context.into_problems());
+    problems.sort_by_key(|problem| problem.place.as_ref().map(|place| place.line));
     if problems.is_empty() && project.is_none() {
         problems.push(without_project(file));
     }
@@ -104,18 +107,24 @@ fn lower_images(
     warnings: &mut Warnings,
     lowered: &mut Lowered,
 ) {
-    for section in sections {
+    // As in werf, images from a Dockerfile are looked at first.
+    let is_dockerfile = |section: &&Written| matches!(section, Written::Dockerfile(_));
+    let others = sections.iter().filter(|section| !is_dockerfile(section));
+    for section in sections.iter().filter(is_dockerfile).chain(others) {
         let mut context = Context::new(file, warnings);
         match section {
             Written::Project(_) => continue,
             Written::Stapel(section) => stapel::lower(lowering, &mut context, section),
             Written::Dockerfile(section) => dockerfile::lower(lowering, &mut context, section),
         }
-        lowered.claims.append(&mut context.claims);
+        if lowered.problems.is_empty() {
+            lowered.claims.append(&mut context.claims);
+        }
         lowered.at_build.append(&mut context.at_build);
         let note = format!("in image `{}`", context.subject);
         lowered.problems.extend(context.into_problems().into_iter().map(|problem| problem.note(note.clone())));
     }
+    lowering.images.sort_by_key(|image| image.mark);
     if lowered.problems.is_empty() {
         let mut context = Context::new(file, warnings);
         lowering.check_nameless(&mut context);
