@@ -18,7 +18,8 @@ use crate::plan::{
 };
 use crate::spec::{
     Base, Command, Content, DockerfileImage, FileView, GitMapping, GitSource, ImageAttribute, ImageSpec, Import,
-    ImportSource, Imports, Mount, MountSource, Network, Owner, Packages, Place, Post, Project, Removal, Sharing, Step,
+    ImportPlaces, ImportSource, Imports, Mount, MountSource, Network, Owner, Packages, Place, Post, PostRules, Project,
+    Removal, Sharing, Step,
 };
 
 /// What the conveyor must be told about the world: all of it is a function of the commit, but for
@@ -348,7 +349,7 @@ impl<F: Facts> Conveyor<'_, F> {
             .iter()
             .map(|import| PlannedImport {
                 source: import.source.image().and_then(|name| self.image_digest(name)),
-                import: import.clone(),
+                import: Import { to: self.import_target(import), ..import.clone() },
             })
             .collect();
         let variables = self.planned_variables(&imports.variables);
@@ -363,6 +364,21 @@ impl<F: Facts> Conveyor<'_, F> {
             inputs.insert("variables".into(), Value::List(variables.iter().map(variable_input).collect()));
         }
         self.push(place.kind, place.slot.clone(), inputs, StageTask::Imports { imports: files, variables });
+    }
+
+    /// Where an import goes. Git content is beside the chain, so that its stage does not see it: where a mapping lies below
+    /// `to`, there is a directory.
+    fn import_target(&self, import: &Import) -> String {
+        let to = import.to.trim_end_matches('/');
+        let has_git_below = self
+            .spec
+            .git
+            .iter()
+            .any(|mapping| mapping.to.strip_prefix(to).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1));
+        match import.places {
+            ImportPlaces::Followed if has_git_below => format!("{to}/"),
+            _ => import.to.clone(),
+        }
     }
 
     fn planned_variables(&self, variables: &[crate::spec::ImageVariable]) -> Vec<PlannedVariable> {
@@ -455,13 +471,19 @@ fn mount_input(mount: &Mount) -> Value {
 }
 
 fn import_input(planned: &PlannedImport) -> Value {
-    let Import { source, add, to, include_paths, exclude_paths, owner, required: _ } = &planned.import;
+    let Import { source, add, to, include_paths, exclude_paths, owner, required, places } = &planned.import;
     let mut map = BTreeMap::from([
         ("add".to_owned(), Value::from(add.as_str())),
         ("to".to_owned(), Value::from(to.as_str())),
         ("includePaths".to_owned(), Value::texts(include_paths)),
         ("excludePaths".to_owned(), Value::texts(exclude_paths)),
     ]);
+    if !required {
+        map.insert("required".to_owned(), Value::Bool(false));
+    }
+    if *places == ImportPlaces::Followed {
+        map.insert("places".to_owned(), Value::from("followed"));
+    }
     match (source, planned.source) {
         (_, Some(digest)) => map.insert("image".into(), Value::from(digest.to_string().as_str())),
         (ImportSource::External(reference), None) => map.insert("from".into(), Value::from(reference.as_str())),
@@ -542,6 +564,8 @@ fn post_inputs(post: &Post) -> Inputs {
         }),
     );
     add("onBuild", (!post.on_build.is_empty()).then(|| Value::texts(&post.on_build)));
+    let has_texts = post.rules != PostRules::Plain && !post.is_empty();
+    add("rules", has_texts.then(|| Value::from(post.rules.name())));
     add("author", post.author.as_deref().map(Value::from));
     add("clearHistory", post.clear_history.then_some(Value::Bool(true)));
     add("remove", (post.remove != Removal::default()).then(|| removal_input(&post.remove)));
