@@ -384,6 +384,8 @@ impl<F: Facts> Conveyor<'_, F> {
     fn planned_variables(&self, variables: &[crate::spec::ImageVariable]) -> Vec<PlannedVariable> {
         let planned = |variable: &crate::spec::ImageVariable| PlannedVariable {
             source: self.image_digest(&variable.image),
+            // As long as images are published nowhere, they are known by the project's name.
+            repository: self.project.name.to_string(),
             variable: variable.clone(),
         };
         variables.iter().map(planned).collect()
@@ -496,7 +498,7 @@ fn import_input(planned: &PlannedImport) -> Value {
 }
 
 /// What enters for a variable: a name or tag is the image's digest itself, not what the image holds, so it is kept out of
-/// the second key's way by a prefix.
+/// the second key's way by a prefix. The repository enters where the variable says it: images with other values are others.
 fn variable_input(planned: &PlannedVariable) -> Value {
     let digest = planned.source.map_or_else(|| planned.variable.image.to_string(), |digest| digest.to_string());
     let image = match planned.variable.value {
@@ -504,11 +506,15 @@ fn variable_input(planned: &PlannedVariable) -> Value {
         ImageAttribute::Repository => String::new(),
         ImageAttribute::ManifestDigest | ImageAttribute::Id => digest,
     };
-    Value::Map(BTreeMap::from([
+    let mut map = BTreeMap::from([
         ("name".to_owned(), Value::from(planned.variable.name.as_str())),
         ("value".to_owned(), Value::from(planned.variable.value.name())),
         ("image".to_owned(), Value::from(image.as_str())),
-    ]))
+    ]);
+    if matches!(planned.variable.value, ImageAttribute::Name | ImageAttribute::Repository) {
+        map.insert("repository".to_owned(), Value::from(planned.repository.as_str()));
+    }
+    Value::Map(map)
 }
 
 fn owner_inputs(owner: &Owner, map: &mut BTreeMap<String, Value>) {

@@ -17,7 +17,7 @@
 //! | cache mounts (path, id, sharing), secret ids     |      |           |          |     | x    |         |            |
 //! | mounts of the image (place and kind of source)   |      |           | x        |     | x    |         |            |
 //! | import: source's digest or reference, places and how they are found, patterns, owner | | | | | | x       |            |
-//! | variable: name, what it says, digest of the image it names | |      |          |     |      | x       |            |
+//! | variable: name, what it says, digest of the image it names, the repository if it says that | |      |          |     |      | x       |            |
 //! | digest of the git stage                          |      |           |          |     |      |         | x          |
 //! | symlinks, every field of the image config, how its texts are read |      |           |          |     |      |         | x          |
 //!
