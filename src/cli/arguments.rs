@@ -1,25 +1,26 @@
 //! Arguments that several commands share. Each flag has an environment variable `STAGER_<FLAG>`.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use stages::Platform;
 
 use super::{CommandError, Context};
-use crate::config::Dialect;
+use crate::config::{DebugSink, Dialect};
 use crate::giterminism::Mode;
-use crate::ops::{ProjectOptions, RegistryAccess};
-use crate::ui::ProgressMode;
+use crate::ops::{ProjectOptions, RegistryAccess, TemplateOptions};
+use crate::ui::{self, ProgressMode};
 
 /// Which project, and under which rules.
 #[derive(Debug, Args)]
 pub(super) struct ProjectArguments {
-    /// The project directory
-    #[arg(long, value_name = "DIR", env = "STAGER_DIR", default_value = ".")]
-    dir: PathBuf,
+    /// The project directory; by default the current one
+    #[arg(long, value_name = "DIR", env = "STAGER_DIR")]
+    dir: Option<PathBuf>,
 
-    /// The config file, relative to the project directory
+    /// The config file, relative to the project directory; one of werf or dapp, to the current directory
     #[arg(long, value_name = "FILE", env = "STAGER_CONFIG")]
     config: Option<String>,
 
@@ -27,17 +28,37 @@ pub(super) struct ProjectArguments {
     #[arg(long, env = "STAGER_DIALECT")]
     dialect: Option<Dialect>,
 
+    /// The name of the environment, which Go templates see as .Env
+    #[arg(long, value_name = "NAME", env = "STAGER_ENV")]
+    env: Option<String>,
+
+    /// The directory of Go templates, relative to the current directory; by default .werf or .dappfiles of the project
+    #[arg(long, value_name = "DIR", env = "STAGER_CONFIG_TEMPLATES_DIR")]
+    config_templates_dir: Option<String>,
+
+    /// Print what the debug functions of Go templates say, on standard error
+    #[arg(long, env = "STAGER_DEBUG_TEMPLATES", value_parser = BoolishValueParser::new())]
+    debug_templates: bool,
+
     /// Build for these platforms instead of the config's
     #[arg(long, value_name = "OS/ARCH", env = "STAGER_PLATFORM", value_delimiter = ',')]
     platform: Vec<Platform>,
 
     /// Read files that are not committed and variables that are not allowed, with a warning for each
-    #[arg(long, env = "STAGER_LOOSE_GITERMINISM", conflicts_with = "dev", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "STAGER_LOOSE_GITERMINISM", value_parser = BoolishValueParser::new())]
     loose_giterminism: bool,
+
+    /// The file of giterminism rules, relative to the project directory
+    #[arg(long, value_name = "FILE", env = "STAGER_GITERMINISM_CONFIG")]
+    giterminism_config: Option<String>,
 
     /// Build the working tree as it is, instead of the commit
     #[arg(long, env = "STAGER_DEV", value_parser = BoolishValueParser::new())]
     dev: bool,
+
+    /// With --dev: leave changes of files that match this pattern out. May be given several times, or separated by commas
+    #[arg(long, value_name = "GLOB", env = "STAGER_DEV_IGNORE", value_delimiter = ',')]
+    dev_ignore: Vec<String>,
 
     /// Registries to reach without TLS, or with a certificate that nobody vouches for
     #[arg(long, value_name = "HOST", env = "STAGER_INSECURE_REGISTRY", value_delimiter = ',')]
@@ -58,20 +79,101 @@ impl ProjectArguments {
                 let none = ["NO_PROXY", "no_proxy"].iter().find_map(|name| context.variable(name)).unwrap_or_default();
                 (proxy.to_owned(), none.to_owned())
             });
+        let twins = Twins::new(context, self.dir.as_deref(), self.config.as_deref(), self.dialect);
+        let directory = self.dir.or_else(|| twins.variable("WERF_DIR").map(PathBuf::from)).unwrap_or_default();
+        let directory = context.directory.join(directory);
+        let config = self.config.or_else(|| twins.variable("WERF_CONFIG"));
+        let templates = self.config_templates_dir.or_else(|| twins.variable("WERF_CONFIG_TEMPLATES_DIR"));
+        let debug = self.debug_templates || twins.flag("WERF_DEBUG_TEMPLATES");
+        let dev = self.dev || twins.flag("WERF_DEV");
+        let loose = self.loose_giterminism || twins.flag("WERF_LOOSE_GITERMINISM");
         ProjectOptions {
-            directory: context.directory.join(self.dir),
-            config: self.config,
+            config: config.map(|config| config_path(context, &directory, config, self.dialect)),
             dialect: self.dialect,
-            mode: match (self.dev, self.loose_giterminism) {
-                (true, _) => Mode::Dev,
-                (_, true) => Mode::Loose,
-                _ => Mode::Strict,
+            templates: TemplateOptions {
+                environment: self.env.or_else(|| twins.variable("WERF_ENV")).unwrap_or_default(),
+                directory: templates.map(|templates| relative_to(&directory, &context.directory.join(templates))),
+                project_name: twins.variable("WERF_PROJECT_NAME"),
+                now: context.now,
+                debug: debug.then(|| DebugSink(Arc::new(|text| ui::print_message(&ui::printable(text, false))))),
             },
+            directory,
+            mode: match (dev, loose) {
+                (true, true) => Mode::LooseDev,
+                (true, false) => Mode::Dev,
+                (false, true) => Mode::Loose,
+                (false, false) => Mode::Strict,
+            },
+            giterminism_config: self.giterminism_config.or_else(|| twins.variable("WERF_GITERMINISM_CONFIG")),
+            dev_ignore: self.dev_ignore.into_iter().chain(twins.variables("WERF_DEV_IGNORE")).collect(),
             platforms: self.platform,
             env: context.env.clone(),
             registry: RegistryAccess { docker_config, insecure: self.insecure_registry, proxy },
         }
     }
+}
+
+/// The variables of werf that stand in for flags: they hold for a project that is not written in another dialect.
+struct Twins<'c> {
+    context: &'c Context,
+    hold: bool,
+}
+
+impl<'c> Twins<'c> {
+    fn new(context: &'c Context, dir: Option<&Path>, config: Option<&str>, dialect: Option<Dialect>) -> Self {
+        let named = dialect.or_else(|| config.and_then(Dialect::of_file)).map(|dialect| dialect == Dialect::Werf);
+        let found = || {
+            let directory = dir.map_or_else(|| context.directory.clone(), |dir| context.directory.join(dir));
+            !["stager.yaml", "stager.yml"].iter().any(|name| directory.join(name).exists())
+        };
+        Self { context, hold: named.unwrap_or_else(found) }
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.context.variable(name).filter(|_| self.hold).map(str::to_owned)
+    }
+
+    /// Those of a flag that may be given several times, which end in `_` and anything.
+    fn variables(&self, name: &str) -> Vec<String> {
+        let is_of =
+            |variable: &str| variable.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+        let set = self.context.env.iter().filter(|(variable, value)| self.hold && is_of(variable) && !value.is_empty());
+        set.map(|(_, value)| value.clone()).collect()
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        let value = self.variable(name).map(|value| value.to_lowercase());
+        value.is_some_and(|value| !matches!(value.as_str(), "0" | "false" | "no" | "n" | "off" | "f"))
+    }
+}
+
+/// A config file relative to the project directory. As in the programs themselves, those of werf and dapp are given
+/// relative to the current directory.
+fn config_path(context: &Context, directory: &Path, config: String, dialect: Option<Dialect>) -> String {
+    match dialect.or_else(|| Dialect::of_file(&config)) {
+        Some(Dialect::Werf | Dialect::Dapp) => relative_to(directory, &context.directory.join(config)),
+        _ => config,
+    }
+}
+
+/// A path relative to a directory, without looking at the disk: `..` only at its start.
+fn relative_to(directory: &Path, path: &Path) -> String {
+    let (directory, path) = (clean(directory), clean(path));
+    let common = directory.iter().zip(&path).take_while(|(left, right)| left == right).count();
+    let up = directory.iter().skip(common).map(|_| "..".to_owned());
+    up.chain(path.iter().skip(common).cloned()).collect::<Vec<_>>().join("/")
+}
+
+fn clean(path: &Path) -> Vec<String> {
+    let mut segments = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => segments.push(name.to_string_lossy().into_owned()),
+            Component::ParentDir => drop(segments.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    segments
 }
 
 /// How progress is shown.

@@ -30,6 +30,8 @@ pub(super) enum ExitCode {
 #[derive(Debug)]
 pub(super) struct CommandError {
     code: ExitCode,
+    /// The class of the problem, as in [`Diagnostic::code`].
+    class: Option<&'static str>,
     /// The exit code of the process that did the work and said all there is to say.
     finished: Option<u8>,
     message: String,
@@ -67,6 +69,7 @@ impl CommandError {
         });
         Self {
             code,
+            class: None,
             finished: None,
             message,
             causes,
@@ -88,6 +91,7 @@ impl CommandError {
     pub(super) fn usage_text(message: impl Into<String>) -> Self {
         Self {
             code: ExitCode::Usage,
+            class: Some("usage"),
             finished: None,
             message: message.into(),
             causes: Vec::new(),
@@ -100,12 +104,23 @@ impl CommandError {
 
     /// Something that this machine doesn't let be done.
     pub(super) fn backend(message: impl Into<String>) -> Self {
-        Self { code: ExitCode::Backend, ..Self::usage_text(message) }
+        Self { code: ExitCode::Backend, class: None, ..Self::usage_text(message) }
+    }
+
+    /// What giterminism refuses, each with its remedy.
+    pub(super) fn refused(diagnostics: Vec<Diagnostic>, sources: Vec<SourceFile>) -> Self {
+        Self { code: ExitCode::Giterminism, class: None, diagnostics, sources, ..Self::usage_text("") }
     }
 
     /// Another process did the work, said what there was to say, and ended with this code.
     pub(super) fn finished(code: i32) -> Self {
         Self { finished: Some(u8::try_from(code).unwrap_or(1)), ..Self::usage_text("") }
+    }
+
+    /// With the class of the problem.
+    fn class(mut self, class: Option<&'static str>) -> Self {
+        self.class = class.or(self.class);
+        self
     }
 
     /// With advice on what to do.
@@ -124,7 +139,8 @@ impl CommandError {
             text.push_str(&ui::render(&self.diagnostics, &self.sources, colours));
         }
         if !self.message.is_empty() {
-            let _infallible = writeln!(text, "error: {}", ui::printable(&self.message, false));
+            let class = self.class.map(|class| format!("[{class}]")).unwrap_or_default();
+            let _infallible = writeln!(text, "error{class}: {}", ui::printable(&self.message, false));
         }
         for cause in &self.causes {
             let _infallible = writeln!(text, "  because {}", ui::printable(cause, false));
@@ -166,11 +182,19 @@ impl From<ops::Error> for CommandError {
             E::Plan { ref source, .. } => Self::from_plan(&error, source),
             E::Dockerfile { .. } => Self::new(ExitCode::Usage, &error)
                 .hint("name the other images on the command line, or leave these out by `'!NAME'`"),
-            E::Git(_) | E::Pattern { .. } | E::NothingChosen { .. } | E::Destination(_) => {
-                Self::new(ExitCode::Usage, &error)
+            E::Git(ref git) => Self::new(ExitCode::Usage, &error).class(git.code()),
+            E::ProjectName { .. } => Self::new(ExitCode::Usage, &error)
+                .class(Some("meta-project"))
+                .hint("a name is latin letters in lower case, digits and inner hyphens, at most 50 of them"),
+            E::ConfigOutside { .. } => Self::new(ExitCode::Usage, &error)
+                .class(Some("config-path"))
+                .hint("a config is read from the commit: move it into the repository, or name one that is there"),
+            E::Pattern { .. } | E::NothingChosen { .. } => {
+                Self::new(ExitCode::Usage, &error).class(Some("image-selection"))
             }
+            E::DevIgnore { .. } | E::Destination(_) => Self::new(ExitCode::Usage, &error).class(Some("usage")),
             E::NoSuchImage { ref nearest, ref names, .. } => {
-                let found = Self::new(ExitCode::Usage, &error);
+                let found = Self::new(ExitCode::Usage, &error).class(Some("image-selection"));
                 match nearest {
                     Some(name) => found.hint(format!("did you mean `{name}`? `stager config list` names them all")),
                     None => found.hint(format!("there are {}; `stager config list` names them all", names.join(", "))),
@@ -200,16 +224,21 @@ impl CommandError {
     }
 
     fn from_giterminism(error: &giterminism::Error) -> Self {
-        match error {
-            giterminism::Error::Refused(refusal) => Self::new(ExitCode::Giterminism, error).hint(refusal.remedy()),
-            _ => Self::new(ExitCode::Usage, error),
+        let code = if error.is_refusal() { ExitCode::Giterminism } else { ExitCode::Usage };
+        let mut found = Self::new(code, error).class(error.code());
+        found.hints.extend(error.remedy());
+        if let giterminism::Error::Rules { text, mistakes } = error {
+            found.message = format!("giterminism rules `{}` cannot be used", text.name);
+            found.diagnostics.clone_from(mistakes);
+            found.sources = vec![(**text).clone()];
         }
+        found
     }
 
     fn from_plan(error: &ops::Error, plan: &PlanError) -> Self {
         match plan {
             PlanError::BaseFile { source: giterminism::Error::Refused(refusal), .. } => {
-                Self::new(ExitCode::Giterminism, error).hint(refusal.remedy())
+                Self::new(ExitCode::Giterminism, error).hint(refusal.remedy()).class(Some(refusal.kind.code()))
             }
             PlanError::Latest { source, .. } => Self::from_registry(error, source),
             PlanError::Git(GitError::Fetch { .. } | GitError::Busy { .. } | GitError::Submodule { .. }) => {
@@ -251,7 +280,7 @@ impl CommandError {
             E::StepFailed { output, .. } => Self { details: output.clone(), ..Self::new(ExitCode::StepFailed, error) },
             E::Builder { source, .. } => Self::from_builder(error, source),
             E::Gate { source: giterminism::Error::Refused(refusal), .. } => {
-                Self::new(ExitCode::Giterminism, error).hint(refusal.remedy())
+                Self::new(ExitCode::Giterminism, error).hint(refusal.remedy()).class(Some(refusal.kind.code()))
             }
             E::Config { .. } | E::Gate { .. } | E::Filter { .. } | E::Base { .. } | E::BaseDocument { .. } => {
                 Self::new(ExitCode::Usage, error)
@@ -285,6 +314,10 @@ impl CommandError {
 pub(super) fn report_usage(error: &clap::Error) -> u8 {
     use clap::error::ErrorKind;
     let text = error.render().to_string();
+    let text = match text.strip_prefix("error: ") {
+        Some(rest) => format!("error[usage]: {rest}"),
+        None => text,
+    };
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return u8::from(ui::print_data(&text).is_err());
     }

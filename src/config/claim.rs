@@ -22,12 +22,22 @@ pub enum Claim {
     GitBranch {
         /// The repository.
         url: String,
-        /// The branch.
+        /// The branch; empty for the one that the repository says is the default.
         branch: String,
     },
     /// A host directory mounted into build steps.
     HostMount {
-        /// Absolute.
+        /// Absolute; in werf's dialect it may be relative to the project directory, or start with `~/`.
+        path: String,
+    },
+    /// A directory kept between builds mounted into build steps of werf's dialect, where that needs a permission.
+    BuildDirMount {
+        /// Where it is mounted.
+        to: String,
+    },
+    /// A file of the disk that is added to the context of a Dockerfile.
+    ContextFile {
+        /// Relative to the project directory.
         path: String,
     },
     /// A step that uses the host's network.
@@ -39,6 +49,11 @@ pub enum Claim {
     SecretVariable {
         /// The variable.
         name: String,
+    },
+    /// A secret whose value is written in the config.
+    SecretValue {
+        /// Its id.
+        id: String,
     },
     /// A secret from a file.
     SecretFile {

@@ -6,6 +6,14 @@ use serde::Serialize;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CleanupPolicies {
+    /// Nothing is cleaned up.
+    pub disabled: bool,
+    /// Images in use in clusters are not looked for.
+    pub without_kubernetes: bool,
+    /// Git history keeps nothing.
+    pub without_git_history: bool,
+    /// Images built lately are not kept for that.
+    pub without_recent_builds: bool,
     /// Images built within so many hours stay; `None` means the default.
     pub keep_built_within_hours: Option<u32>,
     /// What git history keeps; `None` means the default policies, an empty list none.

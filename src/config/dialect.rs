@@ -46,6 +46,11 @@ impl Dialect {
         }
     }
 
+    /// The name that its files have first of all.
+    pub fn file_name(self) -> Option<&'static str> {
+        DISCOVERED.iter().find(|(_, dialect)| *dialect == self).map(|(name, _)| *name)
+    }
+
     /// The dialect that a file's name stands for.
     pub fn of_file(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -94,6 +99,8 @@ pub(crate) struct Lowered {
     pub(crate) claims: Vec<(Claim, Mark)>,
     /// What is wrong.
     pub(crate) problems: Vec<Diagnostic>,
+    /// What lets the config be read, but nothing of it be built.
+    pub(crate) at_build: Vec<Diagnostic>,
 }
 
 /// What holds for the whole project.
@@ -116,6 +123,8 @@ pub(crate) struct LoweredImage {
     pub(crate) import_marks: Vec<Mark>,
     /// Of its variables that name other images, in the conveyor's order.
     pub(crate) variable_marks: Vec<Mark>,
+    /// Images that it names, whatever of them it takes.
+    pub(crate) mentions: Vec<(ImageName, Mark)>,
     /// `None` when the document has an error.
     pub(crate) spec: Option<ImageSpec>,
 }

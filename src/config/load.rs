@@ -8,14 +8,12 @@ use stages::spec::Project;
 
 use super::claim::Claim;
 use super::cleanup::CleanupPolicies;
-use super::dialect::{DISCOVERED, Dialect, Lowered};
+use super::dialect::{DISCOVERED, Dialect, Lowered, LoweredImage};
+use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
-use super::{stager, validate, yaml};
-use crate::source::{Diagnostic, FileReader, Place, ReadError, ReadErrorKind, SourceFile};
-use crate::template::{self, GitValues, TemplateRequest};
-
-/// Largest config file, in bytes.
-const MAX_SOURCE: usize = 16 << 20;
+use super::{stager, validate, werf, yaml};
+use crate::source::{Diagnostic, FileReader, Place, Severity, SourceFile};
+use crate::template::{CommitFacts, GitValues};
 
 /// What to load.
 #[derive(Clone)]
@@ -26,8 +24,10 @@ pub struct LoadRequest<'a> {
     pub config_path: Option<&'a str>,
     /// Its dialect; `None` takes it from the file's name.
     pub dialect: Option<Dialect>,
-    /// What templates may know of the commit.
+    /// What templates of the native dialect may know of the commit.
     pub git: GitValues,
+    /// What Go templates may know.
+    pub go: GoSettings,
 }
 
 /// A typed config.
@@ -41,10 +41,25 @@ pub struct LoweredConfig {
     pub cleanup: CleanupPolicies,
     /// Where each image is declared.
     pub places: BTreeMap<ImageName, Place>,
+    /// What each image says of others, as it is written.
+    pub references: BTreeMap<ImageName, References>,
+    /// What stops a build, though the config can be read; [`Self::warnings`] tells of it too.
+    pub at_build: Vec<Diagnostic>,
     /// What is odd, but no error.
     pub warnings: Vec<Diagnostic>,
     /// The text; its `relocate` belongs to every diagnostic made of the places here.
     pub text: ConfigText,
+}
+
+/// What an image says of others, beyond what its specification does.
+#[derive(Debug, Clone, Default)]
+pub struct References {
+    /// The places in the text of [`ImageSpec::imports`], in that order: line and column.
+    ///
+    /// [`ImageSpec::imports`]: stages::spec::ImageSpec::imports
+    pub import_places: Vec<(usize, usize)>,
+    /// The images that it depends on without taking files, each once, as they are written.
+    pub mentions: Vec<ImageName>,
 }
 
 /// A config that could not be loaded.
@@ -60,7 +75,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn single(diagnostic: Diagnostic) -> Self {
+    pub(super) fn single(diagnostic: Diagnostic) -> Self {
         Self { diagnostics: vec![diagnostic], sources: Vec::new(), rendered: None }
     }
 
@@ -74,7 +89,7 @@ impl ConfigError {
 
     /// Whether giterminism refused something that the config needs.
     pub fn is_refusal(&self) -> bool {
-        self.diagnostics.iter().any(|diagnostic| diagnostic.code.as_deref() == Some(Diagnostic::GITERMINISM))
+        self.diagnostics.iter().any(Diagnostic::is_refusal)
     }
 }
 
@@ -82,72 +97,96 @@ impl ConfigError {
 pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
     let text = render_text(request)?;
     let file = text.rendered().name.clone();
-    let documents = yaml::parse(&file, &text.rendered().text);
-    let mut diagnostics = documents.problems;
-    let mut lowered = if documents.documents.is_empty() && !diagnostics.is_empty() {
-        Lowered::default()
-    } else {
-        stager::lower(&file, &documents.documents)
-    };
-    let complete = diagnostics.is_empty();
-    diagnostics.append(&mut lowered.problems);
-    if complete {
-        diagnostics.extend(validate::check(&file, &lowered.images));
-    }
-    diagnostics.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| (place.line, place.column)));
-    let diagnostics = text.relocate(diagnostics);
+    let mut lowered = lower(&text, &request.go.commit);
+    let mut diagnostics = text.warnings().to_vec();
+    diagnostics.extend(text.relocate(std::mem::take(&mut lowered.problems)));
+    let at_build = text.relocate(std::mem::take(&mut lowered.at_build));
     match assemble(lowered, &file) {
         Some(parts) if !diagnostics.iter().any(Diagnostic::is_error) => {
-            let (project, cleanup, places, claims) = parts;
-            Ok(LoweredConfig { project, claims, cleanup, places, warnings: diagnostics, text })
+            let (project, cleanup, places, references, claims) = parts;
+            diagnostics.extend(at_build.iter().map(as_warning));
+            Ok(LoweredConfig { project, claims, cleanup, places, references, at_build, warnings: diagnostics, text })
         }
         _ => Err(ConfigError { diagnostics, sources: text.sources(), rendered: Some(text.rendered().text.clone()) }),
     }
 }
 
-type Parts = (Project, CleanupPolicies, BTreeMap<ImageName, Place>, Vec<(Claim, Place)>);
+/// What stops a build, for commands that build nothing.
+fn as_warning(problem: &Diagnostic) -> Diagnostic {
+    Diagnostic { severity: Severity::Warning, ..problem.clone() }.note("it stops a build")
+}
+
+/// What the documents of a text say, in the order of their places.
+fn lower(text: &ConfigText, commit: &CommitFacts) -> Lowered {
+    match text.dialect() {
+        Dialect::Werf => lower_werf(text.rendered(), commit),
+        Dialect::Dapp => unsupported(text),
+        _ => lower_native(text.rendered()),
+    }
+}
+
+fn unsupported(text: &ConfigText) -> Lowered {
+    let message = format!("the documents of `{}` are not read by this version", text.source().name);
+    Lowered { problems: vec![Diagnostic::error(message).help("write a `stager.yaml`")], ..Lowered::default() }
+}
+
+fn lower_werf(rendered: &SourceFile, commit: &CommitFacts) -> Lowered {
+    let mut lowered = werf::lower(&rendered.name, &rendered.text, commit);
+    if !lowered.problems.iter().any(Diagnostic::is_error) {
+        lowered.problems.extend(validate::check(&rendered.name, &lowered.images));
+    }
+    lowered
+}
+
+fn lower_native(rendered: &SourceFile) -> Lowered {
+    let file = &rendered.name;
+    let documents = yaml::parse(file, &rendered.text);
+    let mut problems = documents.problems;
+    let mut lowered = if documents.documents.is_empty() && !problems.is_empty() {
+        Lowered::default()
+    } else {
+        stager::lower(file, &documents.documents)
+    };
+    let complete = problems.is_empty();
+    problems.append(&mut lowered.problems);
+    if complete {
+        problems.extend(validate::check(file, &lowered.images));
+    }
+    problems.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| (place.line, place.column)));
+    Lowered { problems, ..lowered }
+}
+
+type Parts =
+    (Project, CleanupPolicies, BTreeMap<ImageName, Place>, BTreeMap<ImageName, References>, Vec<(Claim, Place)>);
 
 fn assemble(lowered: Lowered, file: &str) -> Option<Parts> {
     let project = lowered.project?;
-    let mut places = BTreeMap::new();
+    let (mut places, mut references) = (BTreeMap::new(), BTreeMap::new());
     let mut images = Vec::with_capacity(lowered.images.len());
     for image in lowered.images {
+        references.insert(image.name.clone(), references_of(&image));
         places.insert(image.name, image.mark.place(file));
         images.push(image.spec?);
     }
     let claims = lowered.claims.into_iter().map(|(claim, mark)| (claim, mark.place(file))).collect();
     let spec =
         Project { name: project.name, platforms: project.platforms, cache_version: project.cache_version, images };
-    Some((spec, project.cleanup, places, claims))
+    Some((spec, project.cleanup, places, references, claims))
+}
+
+fn references_of(image: &LoweredImage) -> References {
+    let mut mentions: Vec<ImageName> = Vec::new();
+    for (name, _) in &image.mentions {
+        if !mentions.contains(name) {
+            mentions.push(name.clone());
+        }
+    }
+    References { import_places: image.import_marks.iter().map(|mark| (mark.line, mark.column)).collect(), mentions }
 }
 
 /// Renders a config, and reads no further.
 pub fn render(request: &LoadRequest<'_>) -> Result<String, ConfigError> {
     render_text(request).map(|text| text.rendered().text.clone())
-}
-
-fn render_text(request: &LoadRequest<'_>) -> Result<ConfigText, ConfigError> {
-    let (path, dialect) = discover(request)?;
-    if dialect != Dialect::Stager {
-        let problem = Diagnostic::error(format!("the dialect {dialect} (`{path}`) is not supported by this version"));
-        return Err(ConfigError::single(problem.help("write a `stager.yaml`")));
-    }
-    let source = read(request, &path)?;
-    let project = project_of(&source.text);
-    let template = TemplateRequest {
-        source: &source,
-        files: Arc::clone(&request.files),
-        git: &request.git,
-        project: project.as_deref(),
-    };
-    match template::render(&template) {
-        Ok(rendered) => Ok(ConfigText::new(&template, rendered.text, rendered.included)),
-        Err(failure) => Err(ConfigError {
-            diagnostics: vec![failure.diagnostic],
-            sources: std::iter::once(source.clone()).chain(failure.included).collect(),
-            rendered: None,
-        }),
-    }
 }
 
 /// The config file and its dialect: what is asked for, or the first that is there.
@@ -169,56 +208,17 @@ pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigEr
         .map(|(name, _)| format!("`{name}`"))
         .collect();
     let problem = match names.as_slice() {
-        [] => Diagnostic::error("this dialect has no file name of its own").help("name the file by --config"),
-        names => Diagnostic::error(format!("there is no config: looked for {}", names.join(", ")))
-            .help("write a `stager.yaml` and commit it, or name the file by --config"),
+        [] => Diagnostic::error("this dialect has no file name of its own")
+            .code("usage")
+            .help("name the file by --config"),
+        names => {
+            let wanted = request.dialect.map_or("stager.yaml", |dialect| dialect.file_name().unwrap_or("stager.yaml"));
+            Diagnostic::error(format!("there is no config: looked for {}", names.join(", ")))
+                .code("file-not-found")
+                .help(format!("write a `{wanted}` and commit it, or name the file by --config"))
+        }
     };
     Err(ConfigError::single(problem))
-}
-
-fn read(request: &LoadRequest<'_>, path: &str) -> Result<SourceFile, ConfigError> {
-    let bytes = request.files.read(path).map_err(|error| unreadable(&error))?;
-    if bytes.len() > MAX_SOURCE {
-        let message = format!("`{path}` is larger than {} MiB", MAX_SOURCE >> 20);
-        return Err(ConfigError::single(Diagnostic::error(message)));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes().get(..valid).unwrap_or_default().split(|byte| *byte == b'\n').count();
-        ConfigError::single(Diagnostic::error(format!("`{path}` is not UTF-8 text (line {line})")))
-    })?;
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-    Ok(SourceFile { name: path.to_owned(), text })
-}
-
-fn unreadable(error: &ReadError) -> ConfigError {
-    let mut problem = Diagnostic::error(error.message.clone());
-    problem.help.clone_from(&error.hint);
-    if error.is_refusal() {
-        problem = problem.code(Diagnostic::GITERMINISM);
-    }
-    if error.kind == ReadErrorKind::NotFound && problem.help.is_none() {
-        problem.help = Some("the config is read from the commit: is the file committed?".to_owned());
-    }
-    ConfigError::single(problem)
-}
-
-/// The project's name, read before rendering so that templates may use it: the plain value of a top-level `project:` in
-/// the first document.
-fn project_of(text: &str) -> Option<String> {
-    let mut started = false;
-    for line in text.lines() {
-        if line.starts_with("---") && started {
-            return None;
-        }
-        started |= line.starts_with("---") || !(line.trim().is_empty() || line.starts_with('#'));
-        if let Some(value) = line.strip_prefix("project:") {
-            let value = value.split(" #").next().unwrap_or_default().trim();
-            let plain = value.trim_matches(['"', '\'']);
-            return plain.parse::<stages::ProjectName>().ok().map(|name| name.to_string());
-        }
-    }
-    None
 }
 
 #[cfg(test)]

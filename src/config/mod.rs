@@ -11,21 +11,27 @@
 mod claim;
 mod cleanup;
 mod dialect;
+mod documents;
 mod graph;
+mod includes;
 mod load;
 mod read;
 pub mod reference;
+mod render;
 mod rules;
 mod stager;
 mod text;
 mod validate;
+mod werf;
 pub mod yaml;
 
 pub use claim::Claim;
 pub use cleanup::{CleanupPolicies, KeepPolicy, Limit, LimitOperator, ReferencePattern};
 pub use dialect::{DISCOVERED, Dialect, UnknownDialect};
+pub use documents::documents;
 pub use graph::{GraphFormat, UnknownGraphFormat, graph};
-pub use load::{ConfigError, LoadRequest, LoweredConfig, discover, load, render};
+pub use load::{ConfigError, LoadRequest, LoweredConfig, References, discover, load, render};
+pub use render::GoSettings;
 pub use text::ConfigText;
 
-pub use crate::template::GitValues;
+pub use crate::template::{CommitFacts, DebugSink, GitValues};

@@ -2,10 +2,13 @@
 //!
 //! A dialect describes its documents by [`table!`]; what a key may hold is a type that implements [`FromNode`]. Unknown
 //! keys, wrong types and empty values are reported here; rules between keys are the business of the dialect's lowering.
+//!
+//! A reader of YAML 1.1 takes values as the programs of those dialects do: null is the empty value of whatever type, `yes` a
+//! boolean, `0x10` a number.
 
 use std::fmt::Write as _;
 
-use super::yaml::{Content, Entry, Mark, Node, Scalar, ScalarKind};
+use super::yaml::{Content, Entry, Flavor, Mark, Node, Scalar, ScalarKind, boolean, code, integer};
 use crate::source::{Diagnostic, Place, nearest};
 
 /// A value and where it is written.
@@ -26,13 +29,28 @@ enum Segment {
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     file: &'a str,
+    flavor: Flavor,
     path: Vec<Segment>,
     problems: Vec<Diagnostic>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(file: &'a str) -> Self {
-        Self { file, path: Vec::new(), problems: Vec::new() }
+        Self::with_flavor(file, Flavor::Yaml12)
+    }
+
+    /// A reader of documents of YAML 1.1.
+    pub(crate) fn yaml11(file: &'a str) -> Self {
+        Self::with_flavor(file, Flavor::Yaml11)
+    }
+
+    fn with_flavor(file: &'a str, flavor: Flavor) -> Self {
+        Self { file, flavor, path: Vec::new(), problems: Vec::new() }
+    }
+
+    /// Whether null stands for the empty value of whatever type.
+    fn null_is_empty(&self) -> bool {
+        self.flavor == Flavor::Yaml11
     }
 
     pub(crate) fn place(&self, mark: Mark) -> Place {
@@ -105,10 +123,14 @@ impl<'a> Reader<'a> {
 
     /// The value is not of the type it has to be.
     pub(crate) fn wrong_type(&mut self, node: &Node, expected: &str) {
-        let (path, found) = (self.path(), node.describe());
+        let (path, found, flavor) = (self.path(), node.describe(), self.flavor);
         let subject = if path.is_empty() { "the document".to_owned() } else { format!("`{path}`") };
         let problem = self.error(node.mark, format!("{subject} must be {expected}, not {found}"));
         problem.label = Some(format!("expected {expected}"));
+        if flavor == Flavor::Yaml11 {
+            problem.code = Some(code::TYPE.to_owned());
+            return;
+        }
         if let Content::Scalar(scalar) = &node.content
             && expected.contains("true or false")
             && matches!(scalar.text.to_ascii_lowercase().as_str(), "yes" | "no" | "on" | "off")
@@ -143,7 +165,7 @@ impl<'a> Reader<'a> {
         let path = self.path_to(&entry.key);
         let meant = nearest(&entry.key, known.iter().copied());
         let problem = self.error(entry.mark, format!("unknown key `{path}`"));
-        problem.code = Some("unknown-key".to_owned());
+        problem.code = Some("unknown-field".to_owned());
         problem.help = Some(match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("the keys here are {}", list(known)),
@@ -186,6 +208,9 @@ fn scalar<'n>(node: &'n Node, reader: &mut Reader<'_>, expected: &str, kinds: &[
 impl FromNode for String {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         const KINDS: [ScalarKind; 4] = [ScalarKind::Text, ScalarKind::Integer, ScalarKind::Float, ScalarKind::Boolean];
+        if node.is_null() && reader.null_is_empty() {
+            return Some(String::new());
+        }
         scalar(node, reader, "text", &KINDS).map(|scalar| scalar.text.clone())
     }
 }
@@ -206,21 +231,43 @@ impl FromNode for AnyScalar {
 
 impl FromNode for bool {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        scalar(node, reader, "true or false", &[ScalarKind::Boolean])
-            .map(|scalar| scalar.text.eq_ignore_ascii_case("true"))
+        if node.is_null() && reader.null_is_empty() {
+            return Some(false);
+        }
+        scalar(node, reader, "true or false", &[ScalarKind::Boolean]).and_then(|scalar| boolean(&scalar.text))
     }
 }
 
 impl FromNode for i64 {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = &scalar(node, reader, "a whole number", &[ScalarKind::Integer])?.text;
-        let parsed = text.parse().ok();
+        if node.is_null() && reader.null_is_empty() {
+            return Some(0);
+        }
+        let text = &scalar(node, reader, "a whole number", integer_kinds(reader.flavor))?.text;
+        let parsed = match reader.flavor {
+            Flavor::Yaml12 => text.parse().ok(),
+            Flavor::Yaml11 => integer(text).or_else(|| whole(text)),
+        };
         if parsed.is_none() {
-            let path = reader.path();
-            reader.error(node.mark, format!("`{path}` must be a whole decimal number, not `{text}`"));
+            let (path, flavor) = (reader.path(), reader.flavor);
+            let problem = reader.error(node.mark, format!("`{path}` must be a whole decimal number, not `{text}`"));
+            problem.code = (flavor == Flavor::Yaml11).then(|| code::TYPE.to_owned());
         }
         parsed
     }
+}
+
+fn integer_kinds(flavor: Flavor) -> &'static [ScalarKind] {
+    match flavor {
+        Flavor::Yaml12 => &[ScalarKind::Integer],
+        Flavor::Yaml11 => &[ScalarKind::Integer, ScalarKind::Float],
+    }
+}
+
+/// The value of a float that is a whole number, such as `1.0`.
+fn whole(text: &str) -> Option<i64> {
+    let value: f64 = text.replace('_', "").parse().ok()?;
+    (value.fract() == 0.0 && value.abs() < 1e15).then_some(value as i64)
 }
 
 impl FromNode for u32 {
@@ -229,7 +276,9 @@ impl FromNode for u32 {
         let result = Self::try_from(parsed).ok();
         if result.is_none() {
             let path = reader.path();
-            reader.error(node.mark, format!("`{path}` must be between 0 and {}", Self::MAX));
+            let flavor = reader.flavor;
+            let problem = reader.error(node.mark, format!("`{path}` must be between 0 and {}", Self::MAX));
+            problem.code = (flavor == Flavor::Yaml11).then(|| code::TYPE.to_owned());
         }
         result
     }

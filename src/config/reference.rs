@@ -24,6 +24,13 @@ pub fn canonical(text: &str) -> Result<String, String> {
     }
 }
 
+/// The canonical form of a text that is a reference and says which version it means, by a tag or digest.
+pub fn with_tag_or_digest(text: &str) -> Option<String> {
+    let (name, digest) = text.split_once('@').map_or((text, false), |(name, _)| (name, true));
+    let versioned = digest || split_tag(name).1.is_some();
+    if versioned { canonical(text).ok() } else { None }
+}
+
 /// Whether a canonical reference names a digest.
 pub fn has_digest(reference: &str) -> bool {
     reference.contains('@')
@@ -107,6 +114,22 @@ fn check_digest(digest: &str) -> Result<&str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_is_a_tag_or_a_digest() {
+        let digest = format!("x@sha256:{}", "a".repeat(64));
+        for (text, expected) in [
+            ("golang:1.22", true),
+            ("localhost:5000/x", false),
+            ("localhost:5000/x:1", true),
+            ("x@sha256:12", false),
+            (&digest, true),
+            ("Golang:1", false),
+            ("builder", false),
+        ] {
+            assert_eq!(with_tag_or_digest(text).is_some(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn references_have_one_form() {

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::config::Dialect;
 use crate::source::{Diagnostic, FileReader, Place, SourceFile};
-use crate::template::{GitValues, Origins, TemplateRequest, has_tags, origins};
+use crate::template::{
+    GitValues, GoOrigin, GoOrigins, GoRendered, GoRequest, Origins, TemplateRequest, has_tags, origins,
+};
 
 /// A config's text, and how to speak of it.
 ///
@@ -13,13 +16,20 @@ use crate::template::{GitValues, Origins, TemplateRequest, has_tags, origins};
 /// that a person edits wherever the line can be found there; else it shows the rendered line, says so, and names the
 /// template line it came from.
 pub struct ConfigText {
+    dialect: Dialect,
     source: SourceFile,
     rendered: SourceFile,
     included: Vec<SourceFile>,
-    files: Arc<dyn FileReader>,
-    git: GitValues,
-    project: Option<String>,
-    origins: OnceLock<Origins>,
+    warnings: Vec<Diagnostic>,
+    template: Template,
+}
+
+/// How lines of the rendered text are found in the template.
+enum Template {
+    /// By rendering once more, when something is wrong.
+    Jinja { files: Arc<dyn FileReader>, git: GitValues, project: Option<String>, origins: OnceLock<Origins> },
+    /// By what the rendering noted.
+    Go(GoOrigins),
 }
 
 impl fmt::Debug for ConfigText {
@@ -30,20 +40,41 @@ impl fmt::Debug for ConfigText {
 
 impl ConfigText {
     pub(super) fn new(request: &TemplateRequest<'_>, text: String, included: Vec<SourceFile>) -> Self {
-        let name = if has_tags(&request.source.text) {
-            rendered_name(&request.source.name)
-        } else {
-            request.source.name.clone()
-        };
-        Self {
-            source: request.source.clone(),
-            rendered: SourceFile { name, text },
-            included,
+        let template = Template::Jinja {
             files: Arc::clone(&request.files),
             git: request.git.clone(),
             project: request.project.map(str::to_owned),
             origins: OnceLock::new(),
+        };
+        Self {
+            dialect: Dialect::Stager,
+            source: request.source.clone(),
+            rendered: rendered(request.source, has_tags(&request.source.text), text),
+            included,
+            warnings: Vec::new(),
+            template,
         }
+    }
+
+    pub(super) fn of_go(dialect: Dialect, request: &GoRequest<'_>, output: GoRendered) -> Self {
+        Self {
+            dialect,
+            source: request.source.clone(),
+            rendered: rendered(request.source, request.source.text.contains("{{"), output.text),
+            included: request.library.iter().map(|template| template.source.clone()).collect(),
+            warnings: output.warnings,
+            template: Template::Go(output.origins),
+        }
+    }
+
+    /// What the text is written in.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// What is odd about the template.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
     }
 
     /// The file as it is in the project.
@@ -98,7 +129,18 @@ impl ConfigText {
         if place.file != self.rendered.name {
             return None;
         }
-        let origin = self.origins().of(place.line)?;
+        match &self.template {
+            Template::Jinja { .. } => self.origin_of_line(place),
+            Template::Go(origins) => origins.of(&self.rendered.text, place).map(|origin| match origin {
+                GoOrigin::Exact(place) => Origin::Exact(place),
+                GoOrigin::Action(place) => Origin::Line(place),
+            }),
+        }
+    }
+
+    fn origin_of_line(&self, place: &Place) -> Option<Origin> {
+        let origins = self.origins()?;
+        let origin = origins.of(place.line)?;
         let here = Place { file: origin.file.clone(), line: origin.line, ..place.clone() };
         let source = std::iter::once(&self.source).chain(&self.included).find(|source| source.name == origin.file)?;
         let template = source.text.split('\n').nth(origin.line - 1)?.trim_end();
@@ -111,22 +153,20 @@ impl ConfigText {
         Some(Origin::Line(Place { column, len: template.trim().chars().count(), ..here }))
     }
 
-    fn origins(&self) -> &Origins {
-        self.origins.get_or_init(|| {
-            let request = TemplateRequest {
-                source: &self.source,
-                files: Arc::clone(&self.files),
-                git: &self.git,
-                project: self.project.as_deref(),
-            };
+    fn origins(&self) -> Option<&Origins> {
+        let Template::Jinja { files, git, project, origins: known } = &self.template else { return None };
+        Some(known.get_or_init(|| {
+            let (source, project) = (&self.source, project.as_deref());
+            let request = TemplateRequest { source, files: Arc::clone(files), git, project };
             origins(&request, &self.rendered.text)
-        })
+        }))
     }
 }
 
-/// What the rendered text of a file is called.
-fn rendered_name(name: &str) -> String {
-    format!("{name} (rendered)")
+/// The rendered text of a file; it has the file's name when rendering changes nothing.
+fn rendered(source: &SourceFile, has_tags: bool, text: String) -> SourceFile {
+    let name = if has_tags { format!("{} (rendered)", source.name) } else { source.name.clone() };
+    SourceFile { name, text }
 }
 
 enum Origin {

@@ -20,10 +20,18 @@ pub(crate) fn check(file: &str, images: &[LoweredImage]) -> Vec<Diagnostic> {
 }
 
 fn node(image: &LoweredImage) -> GraphNode {
-    image.spec.as_ref().map_or_else(
+    let mut node = image.spec.as_ref().map_or_else(
         || GraphNode { name: image.name.clone(), artifact: image.artifact, references: Vec::new() },
         GraphNode::of,
-    )
+    );
+    let first = image.variable_marks.len();
+    for (index, (target, _)) in image.mentions.iter().enumerate() {
+        if !node.references.iter().any(|reference| reference.target == *target) {
+            let role = Role::Variable(first + index);
+            node.references.push(Reference { target: target.clone(), artifact: None, role });
+        }
+    }
+    node
 }
 
 struct Checker<'a> {
@@ -40,7 +48,7 @@ impl Checker<'_> {
             GraphProblem::WrongKind { node, reference, target } => self.wrong_kind(*node, *reference, *target),
             GraphProblem::Itself { node, reference } => {
                 let message = format!("`{}` refers to itself", self.images[*node].name);
-                self.at(self.reference_mark(*node, *reference), message).code("cycle")
+                self.at(self.reference_mark(*node, *reference), message).code("image-cycle")
             }
             GraphProblem::Cycle(cycle) => self.cycle(cycle),
         }
@@ -49,6 +57,7 @@ impl Checker<'_> {
     fn duplicate(&self, first: usize, second: usize) -> Diagnostic {
         let (first, second) = (&self.images[first], &self.images[second]);
         self.at(second.mark, format!("the name `{}` is there twice", second.name))
+            .code("image-name-conflict")
             .label("again here")
             .related(first.mark.place(self.file), "first here")
             .help("images and artifacts share one set of names")
@@ -72,7 +81,7 @@ impl Checker<'_> {
             self.images[node].name,
             named.target
         );
-        self.at(self.reference_mark(node, reference), message).code("unknown-reference").help(help)
+        self.at(self.reference_mark(node, reference), message).code("image-not-found").help(help)
     }
 
     fn wrong_kind(&self, node: usize, reference: usize, target: usize) -> Diagnostic {
@@ -104,7 +113,7 @@ impl Checker<'_> {
             });
         }
         let problem = problem.unwrap_or_else(|| Diagnostic::error("images need each other in a circle"));
-        problem.code("cycle").help("move what both need into an artifact of its own")
+        problem.code("image-cycle").help("move what both need into an artifact of its own")
     }
 
     fn unused(&self, index: usize) -> Diagnostic {
@@ -127,7 +136,10 @@ impl Checker<'_> {
         let mark = match self.nodes[node].references[reference].role {
             Role::Base => image.base_mark,
             Role::Import(index) => image.import_marks.get(index).copied(),
-            Role::Variable(index) => image.variable_marks.get(index).copied(),
+            Role::Variable(index) => {
+                let mentions = image.mentions.iter().map(|(_, mark)| mark);
+                image.variable_marks.iter().chain(mentions).nth(index).copied()
+            }
         };
         mark.unwrap_or(image.mark)
     }

@@ -193,6 +193,16 @@ pub enum GitError {
 }
 
 impl GitError {
+    /// The class of the problem, as diagnostics have it.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::NotARepository(_) | Self::NotOwned(_) | Self::Unborn { .. } | Self::Bare(_) => Some("repository"),
+            Self::LinkLoop { .. } => Some("symlink-loop"),
+            Self::NotFound { .. } | Self::NotA { .. } | Self::Outside { .. } => Some("file-not-found"),
+            _ => None,
+        }
+    }
+
     pub(super) fn io(action: &'static str, path: impl Into<PathBuf>, source: impl Into<std::io::Error>) -> Self {
         Self::Io { action, path: path.into(), source: source.into() }
     }

@@ -61,6 +61,8 @@ pub struct Head {
     pub branch: Option<String>,
     /// The committer's time in seconds since 1970.
     pub time: i64,
+    /// The committer's time zone, in minutes east of UTC.
+    pub zone: i32,
 }
 
 impl Repository {
@@ -172,6 +174,7 @@ impl Repository {
             tree: object_id(commit.tree_id()),
             branch,
             time: commit.time().seconds(),
+            zone: commit.time().offset_minutes(),
         })
     }
 

@@ -20,6 +20,7 @@ use super::error::{GitError, shown};
 use super::index::{Index, IndexEntry, Time};
 use super::jobs;
 use super::join::join;
+use super::known::Known;
 use super::repository::{Repository, lock};
 use super::staged::{Committed, Staged};
 use super::tree::FileMode;
@@ -52,6 +53,8 @@ pub(super) struct Scan<'a> {
     pub(super) scopes: &'a Scopes<'a>,
     pub(super) trust: Trust,
     pub(super) threads: usize,
+    /// What an earlier run hashed.
+    pub(super) known: Option<&'a Known>,
 }
 
 impl Scan<'_> {
@@ -251,7 +254,13 @@ impl Visit<'_> {
     fn compare(&mut self, name: &[u8], stat: &Stat, mode: FileMode, id: Oid) -> Result<(), GitError> {
         let path = self.path(name);
         let same_mode = mode_on_disk(stat, mode, self.scan.trust) == Some(mode);
-        if !same_mode || hash_on_disk(self.scan.repository, &path, mode)? != Some(id) {
+        let known = self.scan.known.and_then(|known| known.blob(&path, stat));
+        let same = same_mode
+            && match known {
+                Some(known) => known == id,
+                None => hash_on_disk(self.scan.repository, &path, mode)? == Some(id),
+            };
+        if !same {
             self.findings.changes.push((path, ChangeKind::Modified));
         }
         Ok(())

@@ -11,15 +11,19 @@ use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Oid};
 use rustix::fs::{AtFlags, CWD, readlink, statat};
-use stages::ObjectId;
+use rustix::io::Errno;
 use stages::filter::PathFilter;
+use stages::{CommitId, ObjectId};
 
 use super::diff::ChangeKind;
 use super::error::GitError;
+use super::index::Index;
+use super::known::{Known, Learnt};
+use super::lfs::{is_attributes, is_tracked, pointer_to};
 use super::repository::{Head, Objects, Repository, object_id, oid};
 use super::scan::mode_on_disk;
 use super::tree::{FileMode, Found, Root, TreeEntries};
-use super::worktree::{Changes, Scope, Scopes};
+use super::worktree::{Changes, Scope, Scopes, Survey};
 
 /// A snapshot of a work tree.
 #[derive(Debug, Clone)]
@@ -30,23 +34,39 @@ pub struct Snapshot {
     pub tree: ObjectId,
 }
 
+/// How a snapshot is taken.
+#[derive(Debug, Clone, Copy)]
+pub struct SnapshotOptions<'a> {
+    /// Takes the snapshot's objects, and what was read before; several processes may share it.
+    pub store: &'a Path,
+    /// Patterns relative to the repository's root: what matches stays as HEAD has it.
+    pub ignore: &'a PathFilter,
+    /// How many threads read files.
+    pub threads: usize,
+}
+
 impl Repository {
     /// Makes a tree of the work tree: HEAD, with every file that differs as it is on disk, untracked ones that are not
-    /// ignored included. Objects are written to `store`, a directory that several processes may share.
+    /// ignored included.
     ///
     /// A submodule is taken at the commit that is checked out in it, and with its own changes if it has any. The tree of
-    /// a work tree without changes is that of HEAD.
-    pub fn snapshot(&self, head: &Head, store: &Path, threads: usize) -> Result<Snapshot, GitError> {
-        let everything = PathFilter::everything();
-        let scopes = [Scope { path: b"", filter: &everything }];
-        let (changes, _) = self.work_changes(oid(&head.tree), &Scopes(&scopes), threads, usize::MAX)?;
+    /// a work tree without changes is that of HEAD. Files are read only if they differ from what git or the snapshot
+    /// before noted of them.
+    pub fn snapshot(&self, head: &Head, options: SnapshotOptions<'_>) -> Result<Snapshot, GitError> {
+        let SnapshotOptions { store, ignore, threads } = options;
+        let known = Known::load(store, self, self.conversions()?);
+        let scopes = Scopes(&[Scope { path: b"", filter: ignore }]);
+        let survey = Survey { scopes: &scopes, threads, untracked: usize::MAX, known: Some(&known) };
+        let changes = self.work_changes(oid(&head.tree), &survey)?.changes;
         if changes.is_empty() {
             return Ok(Snapshot { repository: self.clone(), tree: head.tree.clone() });
         }
         let failed = |error| self.failed("write a snapshot", error);
         let bare = git2::Repository::init_bare(store).map_err(failed)?;
         let mut extra = vec![store.join("objects")];
-        let leaves = Leaves { repository: self, bare: &bare, store }.write(changes, head, &mut extra)?;
+        let leaves = Leaves { repository: self, store, known: &known, head }.write(changes, threads, &mut extra)?;
+        let Written { leaves, learnt } = leaves;
+        known.save(learnt, |path| leaves.contains_key(path))?;
         let repository = self.with_objects(extra)?;
         let trees = Trees { objects: repository.objects()?, odb: bare.odb().map_err(failed)?, of: self };
         let root = Found {
@@ -62,6 +82,42 @@ impl Repository {
         drop(trees);
         Ok(Snapshot { repository, tree: object_id(tree) })
     }
+
+    /// Stands for everything that decides what git stores for a file besides its bytes.
+    fn conversions(&self) -> Result<String, GitError> {
+        let index = Index::load(self)?;
+        if !self.has_conversions(&index) {
+            return Ok("none".to_owned());
+        }
+        let mut hasher = blake3::Hasher::new();
+        let configured =
+            |key: &str| self.handle().config().and_then(|config| config.get_string(key)).unwrap_or_default();
+        for key in ["core.autocrlf", "core.eol", "core.safecrlf", "core.attributesfile"] {
+            hasher.update(format!("{key}={}\n", configured(key)).as_bytes());
+        }
+        let mut files = vec![self.common_dir().join("info/attributes")];
+        let paths = index.entries().iter().map(|entry| index.path(entry)).filter(|path| is_attributes(path));
+        files.extend(paths.map(|path| self.work_path(path)).collect::<Result<Vec<_>, _>>()?);
+        for file in files {
+            let content = fs_err::read(&file).unwrap_or_default();
+            hasher.update(file.as_os_str().as_bytes()).update(b"\n").update(blake3::hash(&content).as_bytes());
+        }
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+}
+
+impl Head {
+    /// The id that a commit of a snapshot would have: on top of this commit, made by stager at a time in seconds since 1970.
+    /// It is not written.
+    pub fn snapshot_commit(&self, tree: &ObjectId, time: i64) -> CommitId {
+        let who = format!("stager <stager@localhost> {time} +0000");
+        let text = format!("tree {tree}\nparent {}\nauthor {who}\ncommitter {who}\n\nsnapshot\n", self.commit);
+        let id = Oid::hash_object(ObjectType::Commit, text.as_bytes());
+        id.map_or_else(
+            |_| self.commit.clone(),
+            |id| id.to_string().parse().expect("an Oid prints as hexadecimal digits"),
+        )
+    }
 }
 
 /// What becomes of each changed path; `None` for one that is gone.
@@ -70,65 +126,56 @@ type LeafChanges = BTreeMap<Vec<u8>, Option<(FileMode, Oid)>>;
 /// Writes blobs.
 struct Leaves<'a> {
     repository: &'a Repository,
-    bare: &'a git2::Repository,
     store: &'a Path,
+    known: &'a Known,
+    head: &'a Head,
+}
+
+/// The blobs of changed files.
+#[derive(Default)]
+struct Written {
+    leaves: LeafChanges,
+    learnt: Vec<Learnt>,
 }
 
 impl Leaves<'_> {
-    fn write(&self, changes: Changes, head: &Head, extra: &mut Vec<PathBuf>) -> Result<LeafChanges, GitError> {
-        let converting = self.converting()?;
-        let mut leaves = LeafChanges::new();
+    fn write(&self, changes: Changes, threads: usize, extra: &mut Vec<PathBuf>) -> Result<Written, GitError> {
+        // Less is done before a thread has begun.
+        const ALONE: usize = 64;
+        let share = changes.len().div_ceil(threads.max(1)).max(ALONE);
+        let parts = std::thread::scope(|scope| {
+            let running: Vec<_> =
+                changes.chunks(share).map(|part| scope.spawn(move || self.write_some(part))).collect();
+            let joined = running.into_iter().map(|thread| thread.join().expect("a thread that writes does not panic"));
+            joined.collect::<Result<Vec<_>, _>>()
+        })?;
+        let mut written = Written::default();
+        for mut part in parts {
+            written.leaves.append(&mut part.leaves);
+            written.learnt.append(&mut part.learnt);
+        }
+        for path in written.leaves.keys() {
+            self.note_submodule(path, self.head, extra)?;
+        }
+        Ok(written)
+    }
+
+    fn write_some(&self, changes: &[(Vec<u8>, ChangeKind)]) -> Result<Written, GitError> {
+        let writer = Writer::new(self)?;
+        let mut written = Written::default();
         for (path, kind) in changes {
-            let leaf = match kind {
-                ChangeKind::Removed => None,
-                _ => match self.leaf(&path, head, &converting)? {
-                    Some(leaf) => Some(leaf),
-                    // A repository that is not a submodule: git would not add its files either.
-                    None => continue,
-                },
-            };
-            self.note_submodule(&path, head, extra)?;
-            leaves.insert(path, leaf);
-        }
-        Ok(leaves)
-    }
-
-    /// A handle on the work tree that applies git's conversions and writes to the store.
-    fn converting(&self) -> Result<git2::Repository, GitError> {
-        let failed = |error| self.repository.failed("write a snapshot", error);
-        let handle = git2::Repository::open(self.repository.git_dir()).map_err(failed)?;
-        let odb = self.bare.odb().map_err(failed)?;
-        let objects = self.repository.common_dir().join("objects");
-        odb.add_disk_alternate(&objects.to_string_lossy()).map_err(failed)?;
-        handle.set_odb(&odb).map_err(failed)?;
-        Ok(handle)
-    }
-
-    fn leaf(
-        &self,
-        path: &[u8],
-        head: &Head,
-        converting: &git2::Repository,
-    ) -> Result<Option<(FileMode, Oid)>, GitError> {
-        let place = self.repository.work_path(path)?;
-        let failed = |error| self.repository.failed(format!("read {} for a snapshot", place.display()), error);
-        let stat =
-            statat(CWD, &place, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| GitError::io("read", &place, error))?;
-        let recorded = self.repository.find(&head.tree, path).ok().flatten().map(|found| found.mode);
-        match mode_on_disk(&stat, recorded.unwrap_or(FileMode::Regular), self.repository.trust()) {
-            Some(FileMode::Symlink) => {
-                let target = readlink(&place, Vec::new()).map_err(|error| GitError::io("read", &place, error))?;
-                let odb = self.bare.odb().map_err(failed)?;
-                let id = odb.write(ObjectType::Blob, target.as_bytes()).map_err(failed)?;
-                Ok(Some((FileMode::Symlink, id)))
+            if *kind == ChangeKind::Removed {
+                written.leaves.insert(path.clone(), None);
+                continue;
             }
-            Some(mode) => Ok(Some((mode, converting.blob_path(&place).map_err(failed)?))),
-            None if recorded == Some(FileMode::Submodule) => {
-                let inner = Repository::open(&place)?.head()?;
-                Ok(Some((FileMode::Submodule, oid(&inner.commit))))
+            match writer.leaf(path, &mut written.learnt)? {
+                Leaf::Is(mode, id) => drop(written.leaves.insert(path.clone(), Some((mode, id)))),
+                Leaf::Gone => drop(written.leaves.insert(path.clone(), None)),
+                // A repository that is not a submodule: git would not add its files either.
+                Leaf::Foreign => {}
             }
-            None => Ok(None),
         }
+        Ok(written)
     }
 
     /// A changed file within a submodule needs the submodule's trees to be read and written here too.
@@ -144,6 +191,89 @@ impl Leaves<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What a changed path is now.
+enum Leaf {
+    Is(FileMode, Oid),
+    /// Removed since it was looked at.
+    Gone,
+    Foreign,
+}
+
+/// One thread's handles.
+struct Writer<'a> {
+    leaves: &'a Leaves<'a>,
+    /// A handle on the work tree that applies git's conversions and writes to the store.
+    converting: git2::Repository,
+}
+
+impl<'a> Writer<'a> {
+    fn new(leaves: &'a Leaves<'a>) -> Result<Self, GitError> {
+        let repository = leaves.repository;
+        let failed = |error| repository.failed("write a snapshot", error);
+        let converting = git2::Repository::open(repository.git_dir()).map_err(failed)?;
+        let store = git2::Repository::open_bare(leaves.store).map_err(failed)?;
+        let objects = store.odb().map_err(failed)?;
+        let own = repository.common_dir().join("objects");
+        objects.add_disk_alternate(&own.to_string_lossy()).map_err(failed)?;
+        converting.set_odb(&objects).map_err(failed)?;
+        Ok(Self { leaves, converting })
+    }
+
+    fn leaf(&self, path: &[u8], learnt: &mut Vec<Learnt>) -> Result<Leaf, GitError> {
+        let repository = self.leaves.repository;
+        let place = repository.work_path(path)?;
+        let stat = match statat(CWD, &place, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Leaf::Gone),
+            Err(error) => return Err(GitError::io("read", &place, error)),
+        };
+        let recorded = repository.find(&self.leaves.head.tree, path).ok().flatten().map(|found| found.mode);
+        match mode_on_disk(&stat, recorded.unwrap_or(FileMode::Regular), repository.trust()) {
+            Some(FileMode::Symlink) => {
+                let target = readlink(&place, Vec::new()).map_err(|error| GitError::io("read", &place, error))?;
+                Ok(Leaf::Is(FileMode::Symlink, self.write(&place, target.as_bytes())?))
+            }
+            Some(mode) => {
+                if let Some(id) = self.leaves.known.blob(path, &stat).filter(|id| self.has(*id)) {
+                    return Ok(Leaf::Is(mode, id));
+                }
+                let id = self.blob(path, &place)?;
+                learnt.push(Learnt { path: path.to_vec(), stat, id });
+                Ok(Leaf::Is(mode, id))
+            }
+            None if recorded == Some(FileMode::Submodule) => {
+                let inner = Repository::open(&place)?.head()?;
+                Ok(Leaf::Is(FileMode::Submodule, oid(&inner.commit)))
+            }
+            None => Ok(Leaf::Foreign),
+        }
+    }
+
+    fn blob(&self, path: &[u8], place: &Path) -> Result<Oid, GitError> {
+        if is_tracked(&self.converting, Path::new(OsStr::from_bytes(path))) {
+            let pointer = pointer_to(place).map_err(|error| GitError::io("read", place, error))?;
+            if let Some(pointer) = pointer {
+                return self.write(place, &pointer);
+            }
+        }
+        self.converting.blob_path(place).map_err(|error| self.failed(place, error))
+    }
+
+    fn has(&self, id: Oid) -> bool {
+        self.converting.odb().is_ok_and(|objects| objects.exists(id))
+    }
+
+    fn write(&self, place: &Path, content: &[u8]) -> Result<Oid, GitError> {
+        let objects = self.converting.odb();
+        let written = objects.and_then(|objects| objects.write(ObjectType::Blob, content));
+        written.map_err(|error| self.failed(place, error))
+    }
+
+    fn failed(&self, place: &Path, error: git2::Error) -> GitError {
+        self.leaves.repository.failed(format!("read {} for a snapshot", place.display()), error)
     }
 }
 
@@ -238,7 +368,9 @@ mod tests {
     /// The snapshot's tree, with a check that git, given the same files, agrees.
     fn snapshot(fixture: &Fixture, store: &Path) -> Snapshot {
         let repository = fixture.repository();
-        repository.snapshot(&repository.head().unwrap(), store, 2).unwrap()
+        let ignore = PathFilter::everything();
+        let options = SnapshotOptions { store, ignore: &ignore, threads: 2 };
+        repository.snapshot(&repository.head().unwrap(), options).unwrap()
     }
 
     #[test]
@@ -313,5 +445,52 @@ mod tests {
         let taken = snapshot(&outer, store.path());
         assert_eq!(taken.repository.entry(&taken.tree, "libs/inner").unwrap().unwrap().mode, FileMode::Submodule);
         assert_eq!(read(&taken, "libs/inner/d/y"), "changed");
+    }
+
+    #[test]
+    fn what_is_ignored_stays_as_the_commit_has_it() {
+        let fixture = Fixture::with(&[("a", "1"), ("docs/b", "2"), ("docs/gone", "3")]);
+        fixture.write("a", "changed");
+        fixture.write("docs/b", "changed");
+        fixture.write("docs/new", "new");
+        fixture.remove("docs/gone");
+        let store = tempfile::tempdir().unwrap();
+        let ignore = PathFilter::new(&[], &["docs".to_owned()]).unwrap();
+        let options = SnapshotOptions { store: store.path(), ignore: &ignore, threads: 2 };
+        let repository = fixture.repository();
+        let taken = repository.snapshot(&repository.head().unwrap(), options).unwrap();
+        let files = taken.repository.list(&taken.tree, "", &PathFilter::everything()).unwrap();
+        let files: Vec<_> = files.iter().map(|file| String::from_utf8(file.path.clone()).unwrap()).collect();
+        assert_eq!(files, ["a", "docs/b", "docs/gone"]);
+        let entry = |path: &str| taken.repository.entry(&taken.tree, path).unwrap().unwrap().id;
+        assert_eq!(entry("docs/b"), repository.entry(&fixture.tree(), "docs/b").unwrap().unwrap().id);
+        assert_ne!(entry("a"), repository.entry(&fixture.tree(), "a").unwrap().unwrap().id);
+    }
+
+    #[test]
+    fn files_of_git_lfs_are_pointers_in_the_snapshot_too() {
+        let pointer = |text: &str| {
+            let hash = crate::sha256::Sha256::of(text.as_bytes());
+            format!("version https://git-lfs.github.com/spec/v1\noid {hash}\nsize {}\n", text.len())
+        };
+        let (old, new) = (pointer("old content"), pointer("new content"));
+        let fixture =
+            Fixture::with(&[("a.bin", &old), ("b.bin", &old), (".gitattributes", "*.bin filter=lfs -text\n")]);
+        // As `git lfs pull` leaves it, and git's notes of the files do not tell.
+        fixture.write("a.bin", "old content");
+        fixture.write("b.bin", "new content");
+        let store = tempfile::tempdir().unwrap();
+        let taken = snapshot(&fixture, store.path());
+        let read = |path: &str| {
+            let entry = taken.repository.entry(&taken.tree, path).unwrap().unwrap();
+            String::from_utf8(entry.repository.read_blob(&entry.id, 999).unwrap()).unwrap()
+        };
+        assert_eq!((read("a.bin"), read("b.bin")), (old, new));
+        let everything = PathFilter::everything();
+        let scopes = [Scope { path: b"", filter: &everything }];
+        let repository = fixture.repository();
+        let differs = repository.uncommitted(&repository.head().unwrap(), &scopes, 9, 2).unwrap();
+        assert_eq!(differs.names, [(b"b.bin".to_vec(), ChangeKind::Modified)]);
+        assert_eq!(repository.lfs_pointers(&fixture.tree(), &scopes).unwrap(), [b"a.bin", b"b.bin"]);
     }
 }

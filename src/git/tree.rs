@@ -121,42 +121,17 @@ impl Repository {
         Ok(entries)
     }
 
-    /// Follows symbolic links in every part of the path, within the tree: the path without links, and what is there.
-    pub fn resolve_symlink_path(
+    /// The same with symbolic links that may lead to something that passes, though they do not themselves.
+    pub fn list_with_links(
         &self,
         tree: &ObjectId,
-        path: impl AsRef<[u8]>,
-    ) -> Result<Option<(Vec<u8>, TreeEntry)>, GitError> {
-        const MAX_LINKS: usize = 40;
-        let path = path.as_ref();
-        let mut pending: Vec<Vec<u8>> = path.rsplit(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
-        let mut resolved: Vec<Vec<u8>> = Vec::new();
-        let mut links = 0;
-        while let Some(segment) = pending.pop() {
-            match segment.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    resolved.pop().ok_or_else(|| GitError::Outside { path: shown(path) })?;
-                    continue;
-                }
-                _ => resolved.push(segment),
-            }
-            let Some(entry) = self.entry(tree, resolved.join(&b'/'))? else { return Ok(None) };
-            if entry.mode == FileMode::Symlink {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(GitError::LinkLoop { path: shown(path) });
-                }
-                let target = entry.repository.read_blob(&entry.id, 4096)?;
-                if target.starts_with(b"/") {
-                    return Err(GitError::Outside { path: shown(&target) });
-                }
-                resolved.pop();
-                pending.extend(target.rsplit(|&byte| byte == b'/').map(<[u8]>::to_vec));
-            }
-        }
-        let path = resolved.join(&b'/');
-        Ok(self.entry(tree, &path)?.map(|entry| (path, entry)))
+        prefix: impl AsRef<[u8]>,
+        filter: &PathFilter,
+    ) -> Result<Vec<(Vec<u8>, FileMode)>, GitError> {
+        let Some(found) = self.find(tree, prefix.as_ref())? else { return Ok(Vec::new()) };
+        let mut entries = Vec::new();
+        walk(&found, filter, Covered::DescendWithLinks, &mut |path, mode, _, _| entries.push((path.to_vec(), mode)))?;
+        Ok(entries)
     }
 
     pub(super) fn find(&self, tree: &ObjectId, path: &[u8]) -> Result<Option<Found>, GitError> {
@@ -233,6 +208,8 @@ impl Objects<'_> {
 pub(super) enum Covered {
     /// Visits each file.
     Descend,
+    /// The same, and links under whose name something could pass.
+    DescendWithLinks,
     /// Visits it as one entry.
     Report,
 }
@@ -284,10 +261,14 @@ impl Walk<'_, '_> {
             } else if covered || self.filter.may_contain(path) {
                 self.directory(root, mode, id, covered, objects)?;
             }
-        } else if covered || self.filter.matches(path) {
+        } else if covered || self.filter.matches(path) || self.is_wanted_link(mode, path) {
             (self.visit)(path, mode, id, root);
         }
         Ok(())
+    }
+
+    fn is_wanted_link(&self, mode: FileMode, path: &[u8]) -> bool {
+        mode == FileMode::Symlink && self.covered == Covered::DescendWithLinks && self.filter.may_contain(path)
     }
 
     fn directory(
@@ -445,9 +426,4 @@ pub(super) fn push_segment(path: &mut Vec<u8>, segment: &[u8]) {
         path.push(b'/');
     }
     path.extend_from_slice(segment);
-}
-
-/// Whether a blob is a pointer that git-LFS left in place of a large file.
-pub fn is_lfs_pointer(content: &[u8]) -> bool {
-    content.len() < 1024 && content.starts_with(b"version https://git-lfs.github.com/spec/v1\n")
 }

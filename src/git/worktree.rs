@@ -5,15 +5,17 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use git2::Oid;
-use rustix::fs::{self, AtFlags, CWD};
+use git2::{ObjectType, Oid};
+use rustix::fs::{self, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use stages::ObjectId;
 use stages::filter::PathFilter;
 
 use super::diff::ChangeKind;
 use super::error::{GitError, shown};
-use super::index::Index;
+use super::index::{Index, IndexEntry};
+use super::known::Known;
+use super::lfs::{is_attributes, is_tracked, pointer_to};
 use super::repository::{Head, Repository, object_id, oid};
 use super::scan::{Findings, Scan, Trust, hash_on_disk, mode_on_disk};
 use super::staged::Staged;
@@ -39,6 +41,8 @@ pub struct Uncommitted {
     pub removed: u64,
     /// The first of them by path.
     pub names: Vec<(Vec<u8>, ChangeKind)>,
+    /// Submodules among the modified paths: another commit is checked out in them than HEAD records.
+    pub moved: Vec<Vec<u8>>,
     /// There are so many untracked files that not all were counted.
     pub incomplete: bool,
 }
@@ -69,13 +73,13 @@ impl Repository {
         if self.work_dir().is_none() || scopes.is_empty() {
             return Ok(Uncommitted::default());
         }
-        let (mut changes, incomplete) =
-            self.work_changes(oid(&head.tree), &Scopes(scopes), threads, UNTRACKED_LIMIT)?;
+        let survey = Survey { scopes: &Scopes(scopes), threads, untracked: UNTRACKED_LIMIT, known: None };
+        let Work { mut changes, moved, incomplete } = self.work_changes(oid(&head.tree), &survey)?;
         let count = |wanted| changes.iter().filter(|(_, kind)| *kind == wanted).count() as u64;
         let (modified, added, removed) =
             (count(ChangeKind::Modified), count(ChangeKind::Added), count(ChangeKind::Removed));
         changes.truncate(names);
-        Ok(Uncommitted { modified, added, removed, names: changes, incomplete })
+        Ok(Uncommitted { modified, added, removed, names: changes, moved, incomplete })
     }
 
     /// Whether the working copy of a path differs from the tree in content, type or existence.
@@ -99,13 +103,19 @@ impl Repository {
             && !Converter::new(self)?.gives(path, committed))
     }
 
-    /// The content of a working file of at most `limit` bytes; `None` if there is none. Symbolic links are followed
-    /// within the work tree.
+    /// The content of a working file of at most `limit` bytes; `None` if it is gone. The path is free of links, as
+    /// [`Repository::trail_on_disk`] gives it.
     pub fn working_file(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<Vec<u8>>, GitError> {
         let path = path.as_ref();
-        let Some(place) = self.working_path(path)? else { return Ok(None) };
-        let failed = |error| GitError::io("read", &place, error);
-        let file = fs_err::File::open(&place).map_err(failed)?;
+        let place = self.work_path(&segments(path)?.join(&b'/'))?;
+        let failed = |error: std::io::Error| GitError::io("read", &place, error);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match fs::open(&place, flags, Mode::empty()) {
+            Ok(file) => std::fs::File::from(file),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(Errno::LOOP) => return Err(GitError::NotA { path: shown(path), expected: "file" }),
+            Err(error) => return Err(failed(error.into())),
+        };
         let meta = file.metadata().map_err(failed)?;
         if !meta.is_file() {
             return Err(GitError::NotA { path: shown(path), expected: "file" });
@@ -126,35 +136,55 @@ impl Repository {
         ignored.map_err(|error| self.failed(format!("apply ignore rules to `{}`", shown(path)), error))
     }
 
-    /// Where a path of the work tree leads when all links are followed, relative to the repository's root; `None` if
-    /// there is nothing.
-    pub fn working_target(&self, path: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, GitError> {
-        let root = self.work_path(b"")?;
-        let place = self.working_path(path.as_ref())?;
-        Ok(place.and_then(|place| Some(place.strip_prefix(&root).ok()?.as_os_str().as_bytes().to_vec())))
+    /// The submodule that the path is in, if another commit is checked out in it than the tree records.
+    pub fn moved_submodule(&self, tree: &ObjectId, path: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, GitError> {
+        let path = path.as_ref();
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in ends.chain(std::iter::once(path.len())) {
+            let Some(found) = self.find(tree, &path[..end])? else { return Ok(None) };
+            if found.mode == FileMode::Submodule {
+                let place = self.work_path(&path[..end])?;
+                let checked_out = Self::open(&place).and_then(|inner| inner.head());
+                let moved = checked_out.is_ok_and(|head| oid(&head.commit) != found.id);
+                return Ok(moved.then(|| path[..end].to_vec()));
+            }
+        }
+        Ok(None)
     }
 
-    /// Whether a path of the work tree is a directory, following links.
-    pub fn working_directory_exists(&self, path: impl AsRef<[u8]>) -> Result<bool, GitError> {
-        Ok(self.working_path(path.as_ref())?.is_some_and(|place| place.is_dir()))
+    /// Whether git was told not to have the path in the work tree, or not to look at it there: outside of a sparse
+    /// checkout, or marked so with `git update-index`.
+    pub fn is_unwatched(&self, path: impl AsRef<[u8]>) -> Result<bool, GitError> {
+        let path = path.as_ref();
+        let index = Index::load(self)?;
+        let unwatched = |entry: &IndexEntry| {
+            let known = index.path(entry);
+            known == path && entry.unwatched || known.ends_with(b"/") && path.starts_with(known)
+        };
+        Ok(index.entries().iter().any(unwatched))
     }
 
     /// The files and links on disk beneath `prefix` that pass the filter, whose patterns are relative to it, whether
-    /// git knows them or not. Sorted; paths are relative to `prefix`.
-    pub fn working_files(&self, prefix: impl AsRef<[u8]>, filter: &PathFilter) -> Result<Vec<Vec<u8>>, GitError> {
-        let Some(start) = self.working_path(prefix.as_ref())?.filter(|place| place.is_dir()) else {
-            return Ok(Vec::new());
-        };
+    /// git knows them or not, and links that may lead to something that passes: each with whether it is a link. Sorted;
+    /// paths are relative to `prefix`, which is free of links.
+    pub fn working_files(
+        &self,
+        prefix: impl AsRef<[u8]>,
+        filter: &PathFilter,
+    ) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
+        let start = self.work_path(prefix.as_ref())?;
         let mut found = Vec::new();
         let mut pending = vec![Vec::new()];
         while let Some(directory) = pending.pop() {
-            for (name, is_directory) in read_names(&start.join(OsStr::from_bytes(&directory)))? {
+            for (name, kind) in read_names(&start.join(OsStr::from_bytes(&directory)))? {
                 let mut path = directory.clone();
                 super::tree::push_segment(&mut path, &name);
-                if is_directory && filter.may_contain(&path) {
-                    pending.push(path);
-                } else if !is_directory && filter.matches(&path) {
-                    found.push(path);
+                match kind {
+                    NameKind::Directory if filter.may_contain(&path) => pending.push(path),
+                    NameKind::Directory => {}
+                    NameKind::Link if filter.matches(&path) || filter.may_contain(&path) => found.push((path, true)),
+                    NameKind::File if filter.matches(&path) => found.push((path, false)),
+                    NameKind::Link | NameKind::File => {}
                 }
             }
         }
@@ -162,41 +192,23 @@ impl Repository {
         Ok(found)
     }
 
-    /// Where a path leads on disk; `None` if there is nothing.
-    fn working_path(&self, path: &[u8]) -> Result<Option<PathBuf>, GitError> {
-        let root = self.work_path(b"")?;
-        let place = self.work_path(&segments(path)?.join(&b'/'))?;
-        match fs_err::canonicalize(&place) {
-            Ok(real) if real.starts_with(&root) => Ok(Some(real)),
-            Ok(_) => Err(GitError::Outside { path: shown(path) }),
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-                Ok(None)
-            }
-            Err(error) => Err(GitError::io("read", place, error)),
-        }
-    }
-
     /// All differences, sorted by path.
-    pub(super) fn work_changes(
-        &self,
-        head: Oid,
-        scopes: &Scopes<'_>,
-        threads: usize,
-        limit: usize,
-    ) -> Result<(Changes, bool), GitError> {
+    pub(super) fn work_changes(&self, head: Oid, survey: &Survey<'_>) -> Result<Work, GitError> {
+        let Survey { scopes, threads, untracked: limit, known } = *survey;
         let index = Index::load(self)?;
         let staged = Staged::compare(self, &index, head)?;
         let trust = self.trust();
-        let scan = Scan { repository: self, index: &index, staged: &staged, scopes, trust, threads };
-        let Findings { mut changes, untracked, submodules } = scan.run()?;
-        let mut incomplete = self.add_untracked(untracked, scopes, limit, &mut changes)?;
-        self.settle_missing(&staged, scopes, &mut changes);
+        let scan = Scan { repository: self, index: &index, staged: &staged, scopes, trust, threads, known };
+        let Findings { changes, untracked, submodules } = scan.run()?;
+        let mut work = Work { changes, ..Work::default() };
+        work.incomplete = self.add_untracked(untracked, scopes, limit, &mut work.changes)?;
+        self.settle_missing(&staged, scopes, &mut work.changes);
         for (path, recorded) in submodules {
-            incomplete |= self.submodule_changes(path, recorded, scopes, threads, limit, &mut changes)?;
+            self.submodule_changes(path, recorded, survey, &mut work)?;
         }
-        changes.sort();
-        self.drop_converted(head, &index, &mut changes)?;
-        Ok((changes, incomplete))
+        work.changes.sort();
+        self.drop_converted(head, &index, &mut work.changes)?;
+        Ok(work)
     }
 
     pub(super) fn trust(&self) -> Trust {
@@ -233,7 +245,8 @@ impl Repository {
                 changes.push((path, ChangeKind::Added));
                 continue;
             }
-            for (name, is_directory) in read_names(&place)? {
+            for (name, kind) in read_names(&place)? {
+                let is_directory = kind == NameKind::Directory;
                 let inner = [path.as_slice(), b"/", &name].concat();
                 let relevant =
                     if is_directory { scopes.reach(&inner) != Reach::Nothing } else { scopes.contains(&inner) };
@@ -261,28 +274,30 @@ impl Repository {
         &self,
         path: Vec<u8>,
         recorded: Option<Oid>,
-        scopes: &Scopes<'_>,
-        threads: usize,
-        limit: usize,
-        changes: &mut Changes,
-    ) -> Result<bool, GitError> {
+        survey: &Survey<'_>,
+        work: &mut Work,
+    ) -> Result<(), GitError> {
         let place = self.work_path(&path)?;
         if place.join(".git").symlink_metadata().is_err() {
-            return Ok(false);
+            return Ok(());
         }
         let inner = Self::open(&place)?;
         let head = inner.head()?;
         if recorded != Some(oid(&head.commit)) {
             let kind = if recorded.is_none() { ChangeKind::Added } else { ChangeKind::Modified };
-            changes.push((path, kind));
-            return Ok(false);
+            work.moved.extend(recorded.map(|_| path.clone()));
+            work.changes.push((path, kind));
+            return Ok(());
         }
         let everything = PathFilter::everything();
         let all = [Scope { path: b"", filter: &everything }];
-        let (found, incomplete) = inner.work_changes(oid(&head.tree), &Scopes(&all), threads, limit)?;
-        let found = found.into_iter().map(|(name, kind)| ([path.as_slice(), b"/", &name].concat(), kind));
-        changes.extend(found.filter(|(path, _)| scopes.contains(path)));
-        Ok(incomplete)
+        let found = inner.work_changes(oid(&head.tree), &Survey { scopes: &Scopes(&all), known: None, ..*survey })?;
+        let outer = |name: Vec<u8>| [path.as_slice(), b"/", &name].concat();
+        let changes = found.changes.into_iter().map(|(name, kind)| (outer(name), kind));
+        work.changes.extend(changes.filter(|(path, _)| survey.scopes.contains(path)));
+        work.moved.extend(found.moved.into_iter().map(outer).filter(|path| survey.scopes.contains(path)));
+        work.incomplete |= found.incomplete;
+        Ok(())
     }
 
     /// Drops files that only line ends or other conversions tell from what git stores. libgit2 converts each of them, so
@@ -307,13 +322,12 @@ impl Repository {
         Ok(())
     }
 
-    fn has_conversions(&self, index: &Index) -> bool {
-        let attributes = |path: &[u8]| path == b".gitattributes" || path.ends_with(b"/.gitattributes");
+    pub(super) fn has_conversions(&self, index: &Index) -> bool {
         let handle = self.handle();
         let configured = handle.config().and_then(|config| config.get_string("core.autocrlf"));
         configured.is_ok_and(|value| value != "false")
             || handle.path().join("info/attributes").exists()
-            || index.entries().iter().any(|entry| attributes(index.path(entry)))
+            || index.entries().iter().any(|entry| is_attributes(index.path(entry)))
     }
 }
 
@@ -340,19 +354,61 @@ impl Converter {
         let Ok(stat) = fs::statat(CWD, &place, AtFlags::SYMLINK_NOFOLLOW) else { return false };
         matches!(committed.mode, FileMode::Regular | FileMode::Executable)
             && mode_on_disk(&stat, committed.mode, self.trust) == Some(committed.mode)
-            && self.handle.blob_path(&place).is_ok_and(|id| id == committed.id)
+            && self.stored(path, &place) == Some(committed.id)
     }
+
+    /// The blob that git would store for a file.
+    fn stored(&self, path: &[u8], place: &Path) -> Option<Oid> {
+        if is_tracked(&self.handle, Path::new(OsStr::from_bytes(path)))
+            && let Some(pointer) = pointer_to(place).ok()?
+        {
+            return Oid::hash_object(ObjectType::Blob, &pointer).ok();
+        }
+        self.handle.blob_path(place).ok()
+    }
+}
+
+/// What a comparison looks at.
+#[derive(Clone, Copy)]
+pub(super) struct Survey<'a> {
+    pub(super) scopes: &'a Scopes<'a>,
+    pub(super) threads: usize,
+    /// Untracked entries looked at before the rest is left out.
+    pub(super) untracked: usize,
+    pub(super) known: Option<&'a Known>,
+}
+
+/// What a comparison found.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) changes: Changes,
+    /// Submodules among them in which another commit is checked out.
+    pub(super) moved: Vec<Vec<u8>>,
+    pub(super) incomplete: bool,
 }
 
 pub(super) type Changes = Vec<(Vec<u8>, ChangeKind)>;
 
-/// The names in a directory without `.git`, and which are directories; empty if it cannot be read as one.
-fn read_names(directory: &Path) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
+/// What a name in a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NameKind {
+    Directory,
+    Link,
+    File,
+}
+
+/// The names in a directory without `.git`; empty if it cannot be read as one.
+fn read_names(directory: &Path) -> Result<Vec<(Vec<u8>, NameKind)>, GitError> {
     let failed = |error| GitError::io("read", directory, error);
     let entries = match fs_err::read_dir(directory) {
         Ok(entries) => entries,
         // An untracked directory that is closed to us or gone hides nothing that a commit could have.
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory | std::io::ErrorKind::PermissionDenied
+            ) =>
+        {
             return Ok(Vec::new());
         }
         Err(error) => return Err(failed(error)),
@@ -360,9 +416,14 @@ fn read_names(directory: &Path) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(failed)?;
-        let is_directory = entry.file_type().map_err(failed)?.is_dir();
+        let kind = entry.file_type().map_err(failed)?;
+        let kind = match (kind.is_dir(), kind.is_symlink()) {
+            (true, _) => NameKind::Directory,
+            (_, true) => NameKind::Link,
+            _ => NameKind::File,
+        };
         if entry.file_name() != ".git" {
-            names.push((entry.file_name().as_bytes().to_vec(), is_directory));
+            names.push((entry.file_name().as_bytes().to_vec(), kind));
         }
     }
     Ok(names)

@@ -199,14 +199,15 @@ fn single_files_are_compared_and_read() {
     assert!(differs("sub/a"));
     fixture.link("inside", "sub/a");
     fixture.link("outside", "/etc/hostname");
-    assert_eq!(repository.working_file("inside", 10).unwrap().as_deref(), Some(b"2".as_slice()));
+    assert_eq!(repository.working_file("sub/a", 10).unwrap().as_deref(), Some(b"2".as_slice()));
     assert_eq!(repository.working_file("none", 10).unwrap(), None);
-    assert!(matches!(repository.working_file("outside", 10), Err(GitError::Outside { .. })));
+    assert!(matches!(repository.working_file("outside", 10), Err(GitError::NotA { .. })));
     assert!(matches!(repository.working_file("../x", 10), Err(GitError::Outside { .. })));
     assert!(matches!(repository.working_file("sub/a", 0), Err(GitError::WorkingFileTooLarge { .. })));
     assert!(matches!(repository.working_file("sub", 9), Err(GitError::NotA { .. })));
     let found = repository.working_files("", &PathFilter::new(&["**/a".to_owned()], &[]).unwrap()).unwrap();
-    assert_eq!(found, [b"sub/a"]);
+    let entry = |path: &str, is_link| (path.as_bytes().to_vec(), is_link);
+    assert_eq!(found, [entry("inside", true), entry("outside", true), entry("sub/a", false)]);
 }
 
 #[test]

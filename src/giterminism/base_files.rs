@@ -8,8 +8,8 @@ use std::sync::Arc;
 use stages::Checksum;
 use stages::filter::PathFilter;
 
-use super::error::{Error, RefusalKind};
-use super::gate::{Gate, Mode, ReadKind};
+use super::error::{Error, IN_COMMIT, RefusalKind};
+use super::gate::{Gate, ReadKind};
 use crate::git::{self, FileMode, LayoutOptions, Placement, is_lfs_pointer};
 use crate::layer::Ownership;
 
@@ -71,7 +71,7 @@ impl Gate {
         if entry.repository.blob_size(&entry.id)? < 1024
             && is_lfs_pointer(&entry.repository.read_blob(&entry.id, 1024)?)
         {
-            return Err(Error::LfsPointer { path: path.to_owned() });
+            return Err(Error::LfsPointer { path: path.to_owned(), place: IN_COMMIT });
         }
         let failed = |error| Error::io("write", scratch, error);
         if let Some(parent) = scratch.parent() {
@@ -85,7 +85,7 @@ impl Gate {
     fn base(&self, path: &str) -> Result<Base, Error> {
         let place = self.host_path(path)?;
         let (project, home) = (&self.options.directory, self.home());
-        let allowed = self.any(|rules| rules.config.native.allow_base_files.allow(&place, project, home));
+        let allowed = self.any(|rules| rules.native.base_files.allow(&place, project, home));
         let inside = place.strip_prefix(project).ok();
         let full = inside.map(|inside| self.repository.in_project(inside.as_os_str().as_bytes())).transpose()?;
         let committed = match full {
@@ -94,7 +94,7 @@ impl Gate {
         };
         // Bytes of the disk take precedence only where a rule, or loose giterminism, lets them in, and where they differ: the
         // same commit has the same digests in every mode.
-        let disk = (allowed || self.options.mode == Mode::Loose) && place.exists();
+        let disk = (allowed || self.options.mode.is_loose()) && place.exists();
         if let Some((full, entry)) = committed {
             let differs = disk
                 && match entry.mode {
@@ -145,7 +145,7 @@ enum Base {
 }
 
 fn not_found(path: &str) -> Error {
-    Error::NotFound { path: path.to_owned(), place: "in the commit" }
+    Error::NotFound { path: path.to_owned(), place: IN_COMMIT }
 }
 
 /// Files beneath a directory, sorted and relative to it. Links are followed: what counts is what will be read.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::rules::RULES_FILES;
 use crate::git::GitError;
+use crate::source::{Diagnostic, SourceFile};
 
 /// Why the gate did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -12,13 +13,13 @@ pub enum Error {
     /// The rules do not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A file of rules cannot be used; one line for each mistake.
-    #[error("giterminism rules `{file}` cannot be used: {}", .mistakes.join("; "))]
+    /// A file of rules cannot be used.
+    #[error("giterminism rules `{}` cannot be used: {}", .text.name, messages(.mistakes))]
     Rules {
         /// The file.
-        file: String,
-        /// What is wrong with it.
-        mistakes: Vec<String>,
+        text: Box<SourceFile>,
+        /// What is wrong with it: all of it.
+        mistakes: Vec<Diagnostic>,
     },
     /// A file is neither in the commit nor, where that is allowed, on disk.
     #[error("there is no file `{path}` {place}")]
@@ -54,11 +55,27 @@ pub enum Error {
         /// The path as written.
         path: String,
     },
-    /// A file was stored by git-LFS and is not in the commit itself.
-    #[error("`{path}` is a git-LFS pointer in the commit; its content is elsewhere")]
+    /// A file was stored by git-LFS, and only its pointer is there.
+    #[error("`{path}` is a git-LFS pointer {place}; its content is elsewhere")]
     LfsPointer {
         /// The path as asked for.
         path: String,
+        /// Where the pointer is.
+        place: &'static str,
+    },
+    /// Links lead in a circle.
+    #[error("too many levels of symbolic links at `{path}`")]
+    LinkLoop {
+        /// The path as asked for.
+        path: String,
+    },
+    /// A link or a `..` leads out of the repository.
+    #[error("`{path}` leads out of the repository, to `{target}`")]
+    Outside {
+        /// The path as asked for.
+        path: String,
+        /// Where it leads.
+        target: String,
     },
     /// A host file could not be read or written.
     #[error("cannot {action} {path}")]
@@ -81,10 +98,57 @@ impl Error {
         Self::Io { action, path: path.into(), source }
     }
 
+    /// The class of the problem, as diagnostics have it.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.kind.code()),
+            Self::Rules { .. } => Some("giterminism-config-invalid"),
+            Self::NotFound { .. } | Self::Outside { .. } => Some("file-not-found"),
+            Self::LinkLoop { .. } => Some("symlink-loop"),
+            Self::LfsPointer { .. } => Some("lfs-pointer"),
+            Self::NoVariable { .. } | Self::NoHome { .. } => Some("env-unset"),
+            Self::BadPattern { .. } => Some("glob-syntax"),
+            Self::Git(error) => error.code(),
+            _ => None,
+        }
+    }
+
     /// Whether giterminism refused, rather than something failing.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_))
+        matches!(self, Self::Refused(_) | Self::LfsPointer { .. })
     }
+
+    /// What to do about it, where that is known.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.remedy()),
+            Self::LfsPointer { place: ON_DISK, .. } => Some("`git lfs pull` fetches the content".to_owned()),
+            Self::LfsPointer { path, .. } => Some(format!(
+                "keep it in git itself (`git lfs untrack {path}`, add and commit it again), or fetch it by `git lfs pull` and allow it to be read from the disk"
+            )),
+            Self::Outside { .. } => Some("have a copy in the repository: a build sees no more than that".to_owned()),
+            Self::NotFound { place: IGNORED, .. } => {
+                Some("take it out of .gitignore and commit it, or allow it in the rules".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Places that a file is missing at, or only a pointer is.
+pub(super) const IN_COMMIT: &str = "in the commit";
+pub(super) const ON_DISK: &str = "on disk";
+pub(super) const IGNORED: &str = "in the commit; the one on disk is ignored by git";
+pub(super) const ALLOWED_ON_DISK: &str = "on disk, from where the rules let it in";
+
+/// The messages of several mistakes, each with its line.
+fn messages(mistakes: &[Diagnostic]) -> String {
+    let one = |mistake: &Diagnostic| {
+        let line = mistake.place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
+        let help = mistake.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{line}{}{help}", mistake.message)
+    };
+    mistakes.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// Things of one kind that the rules do not allow, and what would allow them.
@@ -102,24 +166,72 @@ pub struct Refusal {
     pub reason: String,
     /// The file of rules and the lines to add to it; empty if no rule can allow it.
     pub allow: String,
+    /// Links that lead to the names, and have to be allowed with them.
+    links: Vec<String>,
+}
+
+/// The file of rules that lines should be added to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Home<'a> {
+    /// Its path.
+    pub(super) file: &'a str,
+    /// It is werf's, which has other keys for some things.
+    pub(super) werf: bool,
+}
+
+impl Default for Home<'_> {
+    fn default() -> Self {
+        Self { file: RULES_FILES[0], werf: false }
+    }
+}
+
+impl Home<'_> {
+    fn key(self, rule: &'static str) -> &'static str {
+        match rule {
+            "config.native.allowFromLatest" if self.werf => "config.stapel.allowFromLatest",
+            "config.native.allowGitBranches" if self.werf => "config.stapel.git.allowBranch",
+            "config.native.allowHostMounts" if self.werf => "config.stapel.mount.allowFromPaths",
+            rule => rule,
+        }
+    }
 }
 
 impl Refusal {
     pub(super) fn new(kind: RefusalKind, rule: &'static str, names: Vec<String>) -> Self {
         let (what, reason) = (kind.describe(&names), kind.reason(names.len()).to_owned());
-        Self { kind, rule, what, reason, allow: allow(rule, &names), names }
+        Self { kind, rule, what, reason, allow: allow(Home::default(), rule, &names), links: Vec::new(), names }
+    }
+
+    /// The same with the lines for another file of rules.
+    pub(super) fn at_home(self, home: Home<'_>) -> Self {
+        let rule = home.key(self.rule);
+        let names: Vec<String> = self.links.iter().chain(&self.names).cloned().collect();
+        Self { allow: allow(home, rule, &names), rule, ..self }
+    }
+
+    /// The same for a file that was asked for by the name of a link, which a rule must allow too.
+    pub(super) fn through(kind: RefusalKind, rule: &'static str, name: String, link: &str) -> Self {
+        if name == link {
+            return Self::new(kind, rule, vec![name]);
+        }
+        let refusal = Self::new(kind, rule, vec![name]);
+        Self { reason: format!("{} (`{link}` leads there)", refusal.reason), links: vec![link.to_owned()], ..refusal }
     }
 }
 
 /// What kind of thing was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RefusalKind {
+    /// A file on disk that git does not know. These come first: what else differs may be what they replace.
+    Untracked,
     /// A committed file that differs on disk.
     Modified,
-    /// A file on disk that git does not know.
-    Untracked,
     /// A committed file that is gone on disk.
     Deleted,
+    /// A submodule in which another commit is checked out than the one that the commit records.
+    Submodule,
+    /// A file of which the commit has a git-LFS pointer only.
+    LfsPointer,
     /// An allowed link that leads to a file which is not allowed.
     LinkTarget,
     /// A base file that is not in the commit.
@@ -152,14 +264,21 @@ impl Refusal {
     /// What to do: commit what can be committed, or allow it.
     pub fn remedy(&self) -> String {
         use RefusalKind as Kind;
-        let file = matches!(
-            self.kind,
-            Kind::Modified | Kind::Untracked | Kind::Deleted | Kind::LinkTarget | Kind::BaseFile | Kind::ContextFile
-        );
-        match (file, self.allow.is_empty()) {
-            (_, true) => "commit the file, or take the change back".to_owned(),
-            (true, false) => format!("commit it, or allow it in {}", self.allow),
-            (false, false) => format!("allow it in {}", self.allow),
+        let (it, file) = if self.names.len() == 1 { ("it", "the file") } else { ("them", "the files") };
+        let otherwise =
+            if self.allow.is_empty() { String::new() } else { format!(", or allow {it} in {}", self.allow) };
+        match self.kind {
+            Kind::Modified | Kind::Deleted => {
+                format!("commit {file} or take the change back, build the work tree with --dev{otherwise}")
+            }
+            Kind::Untracked => format!("commit {file}, build the work tree with --dev{otherwise}"),
+            Kind::Submodule => {
+                let names = self.names.join(" ");
+                format!("`git add {names}` and commit, or `git submodule update -- {names}`{otherwise}")
+            }
+            Kind::LfsPointer => format!("keep {it} in git itself{otherwise} and fetch the content by `git lfs pull`"),
+            Kind::LinkTarget | Kind::BaseFile | Kind::ContextFile => format!("commit {it}{otherwise}"),
+            _ => format!("allow {it} in {}", self.allow),
         }
     }
 }
@@ -173,10 +292,22 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl RefusalKind {
+    /// The class of the problem, as diagnostics have it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Modified | Self::Deleted | Self::Submodule => "uncommitted",
+            Self::Untracked => "untracked",
+            Self::LinkTarget => "link-target-not-accepted",
+            Self::LfsPointer => "lfs-pointer",
+            _ => "giterminism-denied",
+        }
+    }
+
     /// The names as a phrase.
     fn describe(self, names: &[String]) -> String {
         let (one, many) = match self {
-            Self::Modified | Self::Untracked | Self::Deleted => ("the file", "the files"),
+            Self::Modified | Self::Untracked | Self::Deleted | Self::LfsPointer => ("the file", "the files"),
+            Self::Submodule => ("the submodule", "the submodules"),
             Self::BaseFile => ("the base file", "the base files"),
             Self::LinkTarget => ("the link target", "the link targets"),
             Self::Variable => ("the environment variable", "the environment variables"),
@@ -203,6 +334,9 @@ impl RefusalKind {
             Self::Untracked => "they are not committed",
             Self::Deleted if count == 1 => "it is in the commit, and gone from the disk",
             Self::Deleted => "they are in the commit, and gone from the disk",
+            Self::Submodule => "another commit is checked out than the one recorded",
+            Self::LfsPointer if count == 1 => "the commit has a git-LFS pointer in its place, not the content",
+            Self::LfsPointer => "the commit has git-LFS pointers in their place, not the content",
             Self::BaseFile => "it is not in the commit",
             Self::LinkTarget => "a rule allows the link, and none where it leads",
             Self::Variable | Self::SecretVariable | Self::SecretFile | Self::SecretValue => {
@@ -219,9 +353,10 @@ impl RefusalKind {
 }
 
 /// The lines of a rules file that allow the names under a key: a list, or `true` for a key that is a switch.
-fn allow(rule: &'static str, names: &[String]) -> String {
-    const SWITCHES: [&str; 6] = [
+fn allow(home: Home<'_>, rule: &'static str, names: &[String]) -> String {
+    const SWITCHES: [&str; 7] = [
         "config.allowUncommitted",
+        "config.stapel.allowFromLatest",
         "config.stapel.git.allowBranch",
         "config.stapel.mount.allowBuildDir",
         "config.native.allowFromLatest",
@@ -231,7 +366,7 @@ fn allow(rule: &'static str, names: &[String]) -> String {
     if rule.is_empty() {
         return String::new();
     }
-    let mut lines = format!("{}:\ngiterminismConfigVersion: 1", RULES_FILES[0]);
+    let mut lines = format!("{}:\ngiterminismConfigVersion: 1", home.file);
     let parts: Vec<&str> = rule.split('.').collect();
     for (depth, part) in parts.iter().enumerate() {
         let value = match (depth + 1 == parts.len(), SWITCHES.contains(&rule)) {

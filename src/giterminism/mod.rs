@@ -8,11 +8,14 @@
 //! [`FileReader`]: crate::source::FileReader
 
 mod base_files;
+mod compare;
 mod error;
+mod find;
 mod gate;
 mod patterns;
 mod reader;
 mod rules;
+mod rules_file;
 mod secrets;
 #[cfg(test)]
 mod tests;

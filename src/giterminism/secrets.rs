@@ -14,13 +14,13 @@ impl Gate {
     pub fn check_secret(&self, source: &SecretSource) -> Result<(), Error> {
         match source {
             SecretSource::Env(name) => {
-                let allowed = self.any(|rules| rules.config.secrets.allow_env_variables.allow(name));
+                let allowed = self.any(|rules| rules.secrets.variables.allow(name));
                 self.check(allowed, RefusalKind::SecretVariable, "config.secrets.allowEnvVariables", name)
             }
             SecretSource::File(path) => {
                 let place = self.host_path(path)?;
                 let (project, home) = (&self.options.directory, self.home());
-                let allowed = self.any(|rules| rules.config.secrets.allow_files.allow(&place, project, home));
+                let allowed = self.any(|rules| rules.secrets.files.allow(&place, project, home));
                 self.check(allowed, RefusalKind::SecretFile, "config.secrets.allowFiles", path)
             }
             SecretSource::Value(_) => Ok(()),
@@ -29,7 +29,7 @@ impl Gate {
 
     /// Refuses a secret whose value is in the config unless the rules allow its id. The value is never repeated.
     pub fn check_secret_value(&self, id: &str) -> Result<(), Error> {
-        let allowed = self.any(|rules| rules.config.secrets.allow_value_ids.allow(id));
+        let allowed = self.any(|rules| rules.secrets.values.allow(id));
         self.check(allowed, RefusalKind::SecretValue, "config.secrets.allowValueIds", id)
     }
 

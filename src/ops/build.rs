@@ -78,7 +78,7 @@ pub fn build(options: &BuildOptions, events: &Arc<dyn EventSink>, cancel: &Cance
     events.send(Event::Planned { images: images.len(), stages: need.missing() });
     let run = Run { options, project: &project, plan: &plan, images, home: &home, events, cancel };
     std::thread::scope(|scope| {
-        let uncommitted = scope.spawn(|| project.warn_of_uncommitted(&plan, events));
+        let uncommitted = scope.spawn(|| project.warn_of_mapped(events));
         let result = match mode {
             Some(mode) if !idle => run.make(&mut index, need, mode, &outputs),
             _ => run.reuse(&mut index, &need),
@@ -96,9 +96,9 @@ fn outputs(texts: &[String], images: &[&PlannedImage]) -> Result<Vec<Output>, Er
     for text in texts {
         let first = outputs.len();
         for (at, image) in images.iter().enumerate() {
-            let name = if image.name.as_str().is_empty() { "image".to_owned() } else { image.name.to_string() };
-            let filled =
-                text.replace("%image%", &name).replace("%platform%", &image.platform.to_string().replace('/', "-"));
+            let filled = text
+                .replace("%image%", &image.name.in_paths())
+                .replace("%platform%", &image.platform.to_string().replace('/', "-"));
             match outputs[first..].iter_mut().find(|output| output.text == filled) {
                 Some(output) => output.images.push(at),
                 None => {

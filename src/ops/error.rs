@@ -39,9 +39,29 @@ pub enum Error {
         #[source]
         source: PlanError,
     },
+    /// A name for the project that is given beside the config.
+    #[error("WERF_PROJECT_NAME is no project name: `{name}`")]
+    ProjectName {
+        /// As given.
+        name: String,
+    },
+    /// A config outside of the repository.
+    #[error("the config `{path}` is outside of the git repository")]
+    ConfigOutside {
+        /// As given, relative to the project directory.
+        path: String,
+    },
     /// A pattern of image names.
     #[error("`{pattern}` is not a pattern: {reason}")]
     Pattern {
+        /// As given.
+        pattern: String,
+        /// Why.
+        reason: String,
+    },
+    /// A pattern of changes to leave out of a snapshot.
+    #[error("`--dev-ignore {pattern}` is not a pattern: {reason}")]
+    DevIgnore {
         /// As given.
         pattern: String,
         /// Why.

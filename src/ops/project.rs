@@ -1,44 +1,67 @@
 //! A project, opened: its repository, its config at the commit, and what it may read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
 use stages::filter::PathFilter;
-use stages::plan::{Plan, StageTask};
-use stages::spec::{GitSource, SecretSource};
+use stages::plan::Plan;
+use stages::spec::SecretSource;
 use stages::{BlobId, ImageName, ObjectId, Platform};
 
 use super::Error;
+use super::mapped::Mapped;
 use crate::builder::CancelToken;
-use crate::config::{self, Claim, ConfigError, Dialect, GitValues, LoadRequest, LoweredConfig};
-use crate::git::{Head, Remotes, Repository, Scope, Uncommitted};
-use crate::giterminism::{self, Gate, GateOptions, Mode};
-use crate::plan::{self, CommitFacts};
+use crate::config::{
+    self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
+};
+use crate::git::{Head, Remotes, Repository, SnapshotOptions};
+use crate::giterminism::{self, Gate, GateOptions, Mode, Refusal};
+use crate::plan;
 use crate::registry::{self, Client, Reference};
 use crate::report::{Event, EventSink};
 use crate::source::{Diagnostic, FileReader, Place, ReadError};
-
-/// How many uncommitted files a warning names.
-const NAMES: usize = 5;
 
 /// Which project, and under which rules.
 #[derive(Debug, Clone)]
 pub struct ProjectOptions {
     /// The project directory.
     pub directory: PathBuf,
-    /// The config file, relative to it; `None` looks for one.
+    /// The config file, relative to it, `..` only at its start; `None` looks for one.
     pub config: Option<String>,
     /// The config's dialect; `None` goes by the file's name.
     pub dialect: Option<Dialect>,
     /// How giterminism is enforced.
     pub mode: Mode,
+    /// The one file of giterminism rules, relative to the project directory; `None` looks for them.
+    pub giterminism_config: Option<String>,
+    /// Patterns of changes that a snapshot of the working tree leaves out.
+    pub dev_ignore: Vec<String>,
+    /// What Go templates are told.
+    pub templates: TemplateOptions,
     /// Platforms in place of the config's; empty keeps those.
     pub platforms: Vec<Platform>,
     /// The environment that templates and secrets may look into.
     pub env: BTreeMap<String, String>,
     /// Access to registries.
     pub registry: RegistryAccess,
+}
+
+/// What the Go templates of werf and dapp are told, and where they are.
+#[derive(Debug, Clone, Default)]
+pub struct TemplateOptions {
+    /// The name of the environment.
+    pub environment: String,
+    /// The directory of templates, relative to the project directory; `None` is the dialect's own.
+    pub directory: Option<String>,
+    /// The name of the project, in place of the config's.
+    pub project_name: Option<String>,
+    /// Seconds since 1970.
+    pub now: i64,
+    /// Takes what debug functions print.
+    pub debug: Option<DebugSink>,
 }
 
 /// How registries are reached.
@@ -73,21 +96,29 @@ pub struct OpenProject {
 
 /// A project's files, before its config is read.
 pub struct ProjectFiles {
-    repository: Repository,
-    head: Head,
+    pub(super) repository: Repository,
+    pub(super) head: Head,
     tree: ObjectId,
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
     mode: Mode,
 }
 
 impl ProjectFiles {
     /// Opens the repository and the gate. `store` takes what a snapshot of the working tree needs.
     pub fn open(options: &ProjectOptions, store: &Path) -> Result<Self, Error> {
+        Self::open_as(options, store, false)
+    }
+
+    /// The same; a survey goes on after refusals, to find all of them.
+    pub(super) fn open_as(options: &ProjectOptions, store: &Path, survey: bool) -> Result<Self, Error> {
         let repository = Repository::discover(&options.directory)?;
+        check_inside(&repository, options.config.as_deref())?;
         let head = repository.head()?;
         let (repository, tree) = match options.mode {
-            Mode::Dev => {
-                let snapshot = repository.snapshot(&head, &store.join("git/dev"), threads())?;
+            Mode::Dev | Mode::LooseDev => {
+                let ignore = ignored(&repository, &options.dev_ignore)?;
+                let options = SnapshotOptions { store: &store.join("git/dev"), ignore: &ignore, threads: threads() };
+                let snapshot = repository.snapshot(&head, options)?;
                 (snapshot.repository, snapshot.tree)
             }
             Mode::Strict | Mode::Loose => (repository, head.tree.clone()),
@@ -99,11 +130,17 @@ impl ProjectFiles {
                 mode: options.mode,
                 env: options.env.clone(),
                 directory: options.directory.clone(),
+                rules: options.giterminism_config.clone(),
+                survey,
             },
         )?;
         let gate = gate.with_checksum_cache(store.join("base-checksums-v1"));
         let gate = match &options.config {
             Some(config) => gate.with_config(config),
+            None => gate,
+        };
+        let gate = match &options.templates.directory {
+            Some(directory) => gate.with_templates(directory),
             None => gate,
         };
         Ok(Self { repository, head, tree, gate: Arc::new(gate), mode: options.mode })
@@ -120,29 +157,76 @@ impl ProjectFiles {
                 branch: self.head.branch.clone(),
                 tag: self.repository.tag_at(&self.head.commit)?,
             },
+            go: GoSettings {
+                env: options.templates.environment.clone(),
+                commit: self.commit_facts(options.templates.now),
+                templates: options.templates.directory.clone(),
+                loose: options.mode.is_loose(),
+                now: options.templates.now,
+                debug: options.templates.debug.clone(),
+            },
         })
+    }
+
+    /// What templates may know of the commit: of HEAD, or of what a commit of the work tree would be.
+    fn commit_facts(&self, now: i64) -> CommitFacts {
+        let (commit, time, zone) = if self.tree == self.head.tree {
+            (self.head.commit.clone(), self.head.time, self.head.zone)
+        } else {
+            (self.head.snapshot_commit(&self.tree, now), now, 0)
+        };
+        CommitFacts { hash: commit.to_string(), date_human: date_for_people(time, zone), date_unix: time }
+    }
+
+    /// The rendered text of the config. That of werf and dapp is checked first, as their own commands do.
+    pub fn render(&self, options: &ProjectOptions) -> Result<String, Error> {
+        let request = self.request(options)?;
+        let native = config::discover(&request).is_ok_and(|(_, dialect)| dialect == Dialect::Stager);
+        if native {
+            return Ok(config::render(&request)?);
+        }
+        let loaded = self.load(options)?;
+        Ok(loaded.text.rendered().text.clone())
     }
 
     /// Loads the config, and puts what it claims to the gate.
     pub fn load(&self, options: &ProjectOptions) -> Result<LoweredConfig, Error> {
-        let mut loaded = config::load(&self.request(options)?)?;
-        if !options.platforms.is_empty() {
-            loaded.project.platforms.clone_from(&options.platforms);
-        }
-        let refused: Vec<Diagnostic> = loaded
-            .claims
-            .iter()
-            .filter_map(|(claim, place)| {
-                let error = self.check(claim).err()?;
-                Some(refusal(error, place.clone(), image_at(&loaded, place)))
-            })
-            .collect();
+        let loaded = self.read(options)?;
+        let refused = self.refused(&loaded);
         if refused.is_empty() {
             return Ok(loaded);
         }
-        let diagnostics = loaded.text.relocate(refused);
         let rendered = Some(loaded.text.rendered().text.clone());
+        let diagnostics = refused.into_iter().map(|(diagnostic, _)| diagnostic).collect();
         Err(ConfigError { diagnostics, sources: loaded.text.sources(), rendered }.into())
+    }
+
+    /// Loads the config, and leaves its claims alone.
+    pub(super) fn read(&self, options: &ProjectOptions) -> Result<LoweredConfig, Error> {
+        let mut loaded = config::load(&self.request(options)?)?;
+        if let Some(name) = options.templates.project_name.as_ref().filter(|_| loaded.text.dialect() == Dialect::Werf) {
+            let parsed = name.parse().map_err(|_| Error::ProjectName { name: name.clone() });
+            loaded.project.name = parsed?;
+        }
+        if !options.platforms.is_empty() {
+            loaded.project.platforms.clone_from(&options.platforms);
+        }
+        Ok(loaded)
+    }
+
+    /// The claims that the gate does not grant, each at its place; without a refusal where something else is wrong.
+    pub(super) fn refused(&self, loaded: &LoweredConfig) -> Vec<(Diagnostic, Option<Refusal>)> {
+        let errors = loaded.claims.iter().filter_map(|(claim, place)| Some((self.check(claim).err()?, place)));
+        let (refusals, diagnostics): (Vec<_>, Vec<_>) = errors
+            .map(|(error, place)| {
+                let refusal = match &error {
+                    giterminism::Error::Refused(refusal) => Some(refusal.clone()),
+                    _ => None,
+                };
+                (refusal, diagnostic(error, place.clone(), image_at(loaded, place)))
+            })
+            .unzip();
+        loaded.text.relocate(diagnostics).into_iter().zip(refusals).collect()
     }
 
     fn check(&self, claim: &Claim) -> Result<(), giterminism::Error> {
@@ -152,11 +236,58 @@ impl ProjectFiles {
             Claim::BaseFile { path } => self.gate.check_base(path.split(':').next().unwrap_or(path)),
             Claim::GitBranch { url, branch } => self.gate.check_git_branch(url, branch),
             Claim::HostMount { path } => self.gate.check_host_mount(path),
+            Claim::BuildDirMount { to } => self.gate.check_build_dir_mount(to),
+            Claim::ContextFile { path } => self.gate.check_context_file(path),
             Claim::HostNetwork { image } => self.gate.check_host_network(image),
             Claim::SecretVariable { name } => self.gate.check_secret(&SecretSource::Env(name.clone())),
+            Claim::SecretValue { id } => self.gate.check_secret_value(id),
             Claim::SecretFile { path } => self.gate.check_secret(&SecretSource::File(path.clone())),
         }
     }
+}
+
+/// The changes that a snapshot takes: all but those that match. A pattern without `/` is a name anywhere in the project,
+/// any other a path in it; a directory stands for all that is in it.
+fn ignored(repository: &Repository, patterns: &[String]) -> Result<PathFilter, Error> {
+    let above = String::from_utf8_lossy(repository.prefix()).into_owned();
+    let whole = |pattern: &String| {
+        let bare = pattern.trim_end_matches('/');
+        let anywhere = if bare.contains('/') { "" } else { "**/" };
+        let above = if above.is_empty() { String::new() } else { format!("{}/", globset::escape(&above)) };
+        format!("{above}{anywhere}{}", bare.trim_start_matches('/'))
+    };
+    let exclude: Vec<String> = patterns.iter().map(whole).collect();
+    PathFilter::new(&[], &exclude).map_err(|error| {
+        let bad = patterns.iter().find(|pattern| PathFilter::new(&[], &[whole(pattern)]).is_err());
+        Error::DevIgnore { pattern: bad.cloned().unwrap_or_default(), reason: error.to_string() }
+    })
+}
+
+/// Such as `2024-03-01 12:00:00 +0000 +0000`: Go prints a zone without a name twice.
+fn date_for_people(time: i64, zone: i32) -> String {
+    let offset = Offset::from_seconds(zone * 60).unwrap_or(Offset::UTC);
+    let time = Timestamp::from_second(time).unwrap_or_default();
+    time.to_zoned(TimeZone::fixed(offset)).strftime("%Y-%m-%d %H:%M:%S %z %z").to_string()
+}
+
+/// Refuses a config that is not in the repository.
+fn check_inside(repository: &Repository, config: Option<&str>) -> Result<(), Error> {
+    let Some(config) = config else { return Ok(()) };
+    let depth = repository.prefix().split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).count();
+    let above = config.split('/').take_while(|segment| *segment == "..").count();
+    if above > depth {
+        return Err(Error::ConfigOutside { path: config.to_owned() });
+    }
+    Ok(())
+}
+
+/// What lets a config be read, but not be built.
+fn refuse_unbuildable(config: &LoweredConfig) -> Result<(), Error> {
+    if config.at_build.is_empty() {
+        return Ok(());
+    }
+    let rendered = Some(config.text.rendered().text.clone());
+    Err(ConfigError { diagnostics: config.at_build.clone(), sources: config.text.sources(), rendered }.into())
 }
 
 /// The image whose document a place is in.
@@ -166,16 +297,12 @@ fn image_at<'c>(config: &'c LoweredConfig, place: &Place) -> Option<&'c ImageNam
 }
 
 /// A claim that the gate does not grant, where the config makes it.
-fn refusal(error: giterminism::Error, place: Place, image: Option<&ImageName>) -> Diagnostic {
+fn diagnostic(error: giterminism::Error, place: Place, image: Option<&ImageName>) -> Diagnostic {
     let error: ReadError = error.into();
-    let mut diagnostic = Diagnostic::error(error.message.clone()).at(place);
-    if error.is_refusal() {
-        diagnostic = diagnostic.code(Diagnostic::GITERMINISM);
-    }
+    let mut diagnostic = Diagnostic::of_read(&error).at(place);
     if let Some(image) = image {
         diagnostic = diagnostic.label(format!("in image `{image}`"));
     }
-    diagnostic.help = error.hint;
     diagnostic
 }
 
@@ -189,6 +316,7 @@ impl OpenProject {
     ) -> Result<Self, Error> {
         let files = ProjectFiles::open(options, store)?;
         let config = files.load(options)?;
+        refuse_unbuildable(&config)?;
         for warning in &config.warnings {
             let place =
                 warning.place.as_ref().map(|place| format!("{}:{}: ", place.file, place.line)).unwrap_or_default();
@@ -211,7 +339,7 @@ impl OpenProject {
             let reference: Reference = reference.parse()?;
             Ok(self.registry.image(&reference, platform)?.0.digest)
         };
-        let facts = CommitFacts::new(&self.repository, self.tree.clone(), &self.remotes, &self.gate, &latest);
+        let facts = plan::CommitFacts::new(&self.repository, self.tree.clone(), &self.remotes, &self.gate, &latest);
         plan::plan(&self.config.project, self.head.commit.clone(), &facts).map_err(|error| {
             let place = self.config.places.get(&error.image).cloned();
             // The place is that of the rendered text until a diagnostic is relocated to the file that people edit.
@@ -226,73 +354,17 @@ impl OpenProject {
         })
     }
 
-    /// Warns of mapped files that differ from the commit: they are not what is built.
-    pub fn warn_of_uncommitted(&self, plan: &Plan, events: &Arc<dyn EventSink>) {
-        if self.mode == Mode::Dev {
-            return;
+    /// Warns of mapped files that are not what is built as the work tree has them.
+    pub fn warn_of_mapped(&self, events: &Arc<dyn EventSink>) {
+        let mapped = Mapped::of(&self.repository, &self.config.project);
+        for message in mapped.warnings(&self.head, &self.tree, self.mode) {
+            events.send(Event::Warning { message });
         }
-        let Ok(filters) = self.mapped(plan) else { return };
-        let scopes: Vec<Scope<'_>> = filters.iter().map(|(path, filter)| Scope { path, filter }).collect();
-        if scopes.is_empty() {
-            return;
-        }
-        match self.repository.uncommitted(&self.head, &scopes, NAMES, threads()) {
-            Ok(uncommitted) if uncommitted.is_clean() => {}
-            Ok(uncommitted) => events.send(Event::Warning { message: describe(&uncommitted) }),
-            Err(error) => {
-                let message = format!("cannot tell whether mapped files differ from the commit: {error}");
-                events.send(Event::Warning { message });
-            }
-        }
-    }
-
-    /// The local directories and files that the plan maps, with their filters; one within another is looked at once.
-    fn mapped(&self, plan: &Plan) -> Result<Vec<(Vec<u8>, PathFilter)>, Error> {
-        let mut seen = BTreeSet::new();
-        let mut mapped = Vec::new();
-        for image in &plan.images {
-            for stage in &image.stages {
-                let StageTask::Git { mappings } = &stage.task else { continue };
-                for mapping in mappings.iter().map(|resolved| &resolved.mapping) {
-                    let key = (&mapping.add, &mapping.include_paths, &mapping.exclude_paths);
-                    if mapping.source != GitSource::Local || !seen.insert(key) {
-                        continue;
-                    }
-                    let filter = PathFilter::new(&mapping.include_paths, &mapping.exclude_paths);
-                    if let Ok(filter) = filter {
-                        mapped.push((self.repository.in_project(&mapping.add)?, filter));
-                    }
-                }
-            }
-        }
-        let whole: Vec<Vec<u8>> =
-            mapped.iter().filter(|(_, filter)| filter.is_everything()).map(|(path, _)| path.clone()).collect();
-        mapped.retain(|(path, filter)| {
-            !whole.iter().any(|above| (above != path || !filter.is_everything()) && is_within(path, above))
-        });
-        Ok(mapped)
     }
 }
 
-fn threads() -> usize {
+pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn is_within(path: &[u8], directory: &[u8]) -> bool {
-    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
-fn describe(uncommitted: &Uncommitted) -> String {
-    let total = uncommitted.modified + uncommitted.added + uncommitted.removed;
-    let names: Vec<String> =
-        uncommitted.names.iter().map(|(path, _)| String::from_utf8_lossy(path).into_owned()).collect();
-    let more = if total > names.len() as u64 { ", ..." } else { "" };
-    format!(
-        "{total} mapped file{} from the commit and {} not built: {}{more}; --dev builds them",
-        if total == 1 { " differs" } else { "s differ" },
-        if total == 1 { "is" } else { "are" },
-        names.join(", ")
-    )
 }
 
 fn client(access: &RegistryAccess, cancel: &CancelToken, events: &Arc<dyn EventSink>) -> Client {

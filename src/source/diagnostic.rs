@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ReadError;
+
 /// A text and the name that places refer to it by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFile {
@@ -48,7 +50,7 @@ pub struct Related {
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// A stable word for programs, such as [`Diagnostic::GITERMINISM`].
+    /// The class of the problem: a stable word for programs, one of those in docs/reference/errors.md.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<String>,
     /// One sentence fragment, lower case, without a full stop.
@@ -71,8 +73,9 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// The code of what giterminism refused.
-    pub const GITERMINISM: &str = "giterminism";
+    /// The codes of what giterminism refuses.
+    pub const REFUSALS: [&str; 5] =
+        ["untracked", "uncommitted", "giterminism-denied", "link-target-not-accepted", "lfs-pointer"];
 
     /// An error without a place.
     pub fn error(message: impl Into<String>) -> Self {
@@ -96,6 +99,19 @@ impl Diagnostic {
     /// Whether it stops the work.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
+    }
+
+    /// Whether giterminism refuses something here.
+    pub fn is_refusal(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| Self::REFUSALS.contains(&code))
+    }
+
+    /// What a reader of files said, with its class and remedy.
+    pub fn of_read(error: &ReadError) -> Self {
+        let mut diagnostic = Self::error(error.message.clone());
+        diagnostic.code = error.code.map(str::to_owned);
+        diagnostic.help.clone_from(&error.hint);
+        diagnostic
     }
 
     /// With that code.

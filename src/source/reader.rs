@@ -6,8 +6,8 @@ use globset::GlobBuilder;
 
 /// Reads the project's files and the environment, under whatever policy the implementation holds.
 ///
-/// Paths are relative to the project directory, separated by `/`, without `.` or `..` segments. The answers of one
-/// reader do not change while it lives.
+/// Paths and patterns are relative to the project directory, separated by `/`; a reader may let `..` at their start lead to
+/// directories above. The answers of one reader do not change while it lives.
 pub trait FileReader: Send + Sync {
     /// The content of a file.
     fn read(&self, path: &str) -> Result<Vec<u8>, ReadError>;
@@ -44,6 +44,8 @@ pub enum ReadErrorKind {
 pub struct ReadError {
     /// Why.
     pub kind: ReadErrorKind,
+    /// The class of the problem, as in [`Diagnostic::code`](super::Diagnostic::code).
+    pub code: Option<&'static str>,
     /// Names what was read and why it failed, lower case.
     pub message: String,
     /// What to do about it.
@@ -53,12 +55,24 @@ pub struct ReadError {
 impl ReadError {
     /// An error of that kind.
     pub fn new(kind: ReadErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        let code = match kind {
+            ReadErrorKind::NotFound => Some("file-not-found"),
+            ReadErrorKind::Refused => Some("giterminism-denied"),
+            ReadErrorKind::Invalid | ReadErrorKind::Failed => None,
+        };
+        Self { kind, code, message: message.into(), hint: None }
     }
 
     /// There is no such file.
     pub fn not_found(path: &str) -> Self {
         Self::new(ReadErrorKind::NotFound, format!("there is no file `{path}`"))
+    }
+
+    /// With the class of the problem.
+    #[must_use]
+    pub fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
     }
 
     /// With a remedy.

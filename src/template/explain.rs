@@ -48,9 +48,9 @@ fn read_error(error: &Error) -> Option<&ReadError> {
 }
 
 fn from_reader(mut diagnostic: Diagnostic, read: &ReadError) -> Diagnostic {
-    diagnostic.message.clone_from(&read.message);
-    diagnostic.help.clone_from(&read.hint);
-    if read.is_refusal() { diagnostic.code(Diagnostic::GITERMINISM) } else { diagnostic }
+    let told = Diagnostic::of_read(read);
+    (diagnostic.message, diagnostic.code, diagnostic.help) = (told.message, told.code, told.help);
+    diagnostic
 }
 
 fn reason(error: &Error) -> String {

@@ -13,6 +13,7 @@
 
 mod explain;
 mod filters;
+mod go;
 pub mod gotemplate;
 mod jinja;
 mod marks;
@@ -20,5 +21,7 @@ mod origin;
 mod values;
 
 pub use filters::slug;
+pub use go::{DebugSink, GoDialect, GoOrigin, GoOrigins, GoRendered, GoRequest, GoTemplate, render_go};
+pub use gotemplate::{CommitFacts, yaml_scalar};
 pub use jinja::{GitValues, Rendered, TemplateFailure, TemplateRequest, has_tags, render};
 pub use origin::{Origin, Origins, origins};

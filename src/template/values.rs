@@ -29,6 +29,7 @@ pub(super) fn env(files: &Arc<dyn FileReader>) -> Value {
 fn unset(name: &str) -> Error {
     failure(
         ReadError::new(ReadErrorKind::NotFound, format!("the environment variable `{name}` is not set"))
+            .code("env-unset")
             .hint(format!("set it, or give a default: env(\"{name}\", \"…\")")),
     )
 }

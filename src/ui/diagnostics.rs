@@ -36,7 +36,11 @@ fn group<'a>(diagnostic: &'a Diagnostic, files: &Files<'a>) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()));
+    let mut title = level.primary_title(diagnostic.message.as_str());
+    if let Some(code) = &diagnostic.code {
+        title = title.id(code.as_str());
+    }
+    let mut group = Group::with_title(title);
     for (file, places) in by_file(diagnostic) {
         match files.sources.get(file).and_then(|source| snippet(source, &places)) {
             Some(snippet) => group = group.element(snippet),
@@ -118,7 +122,10 @@ mod tests {
         let text = "stager: 1\nproject: shop\n---\nimage: жук\nfrmo: a\n---\nimage: жук\n";
         let sources = [SourceFile { name: "stager.yaml".to_owned(), text: text.to_owned() }];
         let diagnostics = [
-            Diagnostic::error("unknown key `frmo`").at(place(5, 1, 4)).help("did you mean `from`?"),
+            Diagnostic::error("unknown key `frmo`")
+                .at(place(5, 1, 4))
+                .code("unknown-field")
+                .help("did you mean `from`?"),
             Diagnostic::error("the name `жук` is there twice")
                 .at(place(7, 8, 3))
                 .label("again here")
@@ -130,7 +137,7 @@ mod tests {
             Diagnostic::error("past the line").at(place(1, 50, 3)),
         ];
         insta::assert_snapshot!(render(&diagnostics, &sources, false), @r##"
-error: unknown key `frmo`
+error[unknown-field]: unknown key `frmo`
  --> stager.yaml:5:1
   |
 5 | frmo: a

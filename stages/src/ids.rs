@@ -205,15 +205,46 @@ impl FromStr for ObjectId {
 
 text_impls!(ObjectId);
 
-/// The name of an image or artifact of the config: segments of `[A-Za-z0-9_.-]` joined by `/`. The empty name is the
-/// nameless image that the werf and dapp dialects allow.
+/// The name of an image or artifact of the config: any text on one line. The native format allows plain names only (see
+/// [`ImageName::is_plain`]), the others whatever people wrote. The empty name is the nameless image that the werf and dapp
+/// dialects allow; it is shown as `~`, which therefore is no name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageName(String);
 
 impl ImageName {
+    /// The rule of plain names.
+    pub const PLAIN: &str = "must be `/`-separated segments of latin letters, digits, `_`, `.` and `-`, each starting and ending with a letter or digit";
+
     /// The text of the name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it keeps to [`Self::PLAIN`].
+    pub fn is_plain(&self) -> bool {
+        let segment = |segment: &str| {
+            let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+            edge(segment.bytes().next())
+                && edge(segment.bytes().last())
+                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        };
+        self.0.split('/').all(segment)
+    }
+
+    /// The name as a part of paths and references. A plain name is itself; of any other one the letters that a plain name
+    /// can have are left, with a mark of the whole name, so that no two names become one and none leads out of a directory.
+    pub fn in_paths(&self) -> String {
+        if self.0.is_empty() {
+            return "image".to_owned();
+        }
+        if self.is_plain() {
+            return self.0.clone();
+        }
+        let letters = self.0.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' });
+        let readable: String =
+            letters.collect::<String>().split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+        let mark = &blake3::hash(self.0.as_bytes()).to_hex()[..8];
+        if readable.is_empty() { format!("image-{mark}") } else { format!("{readable}-{mark}") }
     }
 }
 
@@ -227,18 +258,13 @@ impl FromStr for ImageName {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        const RULE: &str = "must be `/`-separated segments of latin letters, digits, `_`, `.` and `-`, each starting and ending with a letter or digit";
-        let segment = |segment: &str| {
-            let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
-            edge(segment.bytes().next())
-                && edge(segment.bytes().last())
-                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        let reason = match text {
+            "~" => "must not be `~`, which stands for the image without a name",
+            _ if text.len() > 255 => "must be shorter than 256 bytes",
+            _ if text.chars().any(char::is_control) => "must not contain control characters",
+            _ => return Ok(Self(text.to_owned())),
         };
-        if text.is_empty() || text.split('/').all(segment) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(id_error("image name", text, RULE))
-        }
+        Err(id_error("image name", text, reason))
     }
 }
 
@@ -357,10 +383,23 @@ mod tests {
 
     #[test]
     fn names_keep_to_their_rules() {
-        for good in ["app", "a/b", "a.b-c_d", "A1", ""] {
-            assert!(good.parse::<ImageName>().is_ok(), "{good}");
+        for (name, plain, in_paths) in [
+            ("app", true, "app"),
+            ("a/b", true, "a/b"),
+            ("a.b-c_d", true, "a.b-c_d"),
+            ("", false, "image"),
+            ("/a", false, "a-"),
+            ("../x", false, "x-"),
+            ("App One", false, "App-One-"),
+            ("ä", false, "image-"),
+        ] {
+            let parsed: ImageName = name.parse().unwrap();
+            let found = parsed.in_paths();
+            assert_eq!(parsed.is_plain(), plain, "{name}");
+            assert!(found.starts_with(in_paths) && (!plain || found == in_paths), "{name}: {found}");
+            assert!(found.parse::<ImageName>().unwrap().is_plain(), "{name}: {found}");
         }
-        for bad in ["/a", "a/", "-a", "a b", "a//b", "ä"] {
+        for bad in ["~", "a\nb", "a\0", &"a".repeat(256)] {
             assert!(bad.parse::<ImageName>().is_err(), "{bad}");
         }
         for bad in ["", "A", "-a", "a-", "a_b", &"a".repeat(51)] {

@@ -18,9 +18,16 @@ const LEVELS: [&[&str]; 6] = [
 ];
 
 /// Arrows within a line. `git` writes layer directories: what an owner looks like in one is the affair of `layer`.
+/// The rules of `giterminism` are YAML with places, as configs are: one reader for both.
 /// `registry` carries manifests and indexes: what they say is the affair of `image`, which knows blobs as `layer` does.
-const SIDEWAYS: [(&str, &str); 5] =
-    [("execute", "plan"), ("cli", "ui"), ("git", "layer"), ("registry", "image"), ("image", "layer")];
+const SIDEWAYS: [(&str, &str); 6] = [
+    ("execute", "plan"),
+    ("cli", "ui"),
+    ("git", "layer"),
+    ("giterminism", "config"),
+    ("registry", "image"),
+    ("image", "layer"),
+];
 
 /// Libraries that are known in one place only.
 const LIBRARIES: [(&str, &[&str]); 7] = [
@@ -29,7 +36,7 @@ const LIBRARIES: [(&str, &[&str]); 7] = [
     ("git2", &["git"]),
     ("minijinja", &["template"]),
     ("rusqlite", &["storage/index"]),
-    ("serde_yaml", &["config", "giterminism"]),
+    ("serde_yaml", &["config"]),
     ("ureq", &["registry"]),
 ];
 

@@ -1,14 +1,16 @@
+use super::super::render::project_of;
 use super::*;
 use crate::source::MemoryFiles;
 use crate::ui::diagnostics;
 
 mod errors;
+mod go;
 mod sample;
 mod speed;
 
 fn request(files: MemoryFiles) -> LoadRequest<'static> {
     let git = GitValues { commit: Some("c0ffee".to_owned()), branch: Some("feature/X".to_owned()), tag: None };
-    LoadRequest { files: Arc::new(files), config_path: None, dialect: None, git }
+    LoadRequest { files: Arc::new(files), config_path: None, dialect: None, git, go: GoSettings::default() }
 }
 
 fn load_text(text: &str) -> Result<LoweredConfig, ConfigError> {
@@ -33,7 +35,7 @@ fn configs_are_found_in_order() {
     let wanted = LoadRequest { dialect: Some(Dialect::Werf), ..request(all) };
     assert_eq!(discover(&wanted).unwrap(), ("werf.yaml".to_owned(), Dialect::Werf));
     let error = load(&wanted).unwrap_err();
-    assert!(error.to_string().contains("werf (`werf.yaml`) is not supported"), "{error}");
+    assert!(error.to_string().contains("`werf.yaml` are not read"), "{error}");
 }
 
 #[test]

@@ -1,17 +1,36 @@
-//! saphyr's events as a tree.
+//! A parser's events as a tree.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
-
+use super::events::{CORE_TAGS, Event, Span, SyntaxError, yaml11, yaml12};
 use super::split::Chunk;
 use super::tree::{Content, Entry, Mark, Node, Scalar, ScalarKind};
-use super::{MAX_DEPTH, MAX_NODES};
+use super::{Flavor, MAX_DEPTH, MAX_NODES, code};
 use crate::source::Diagnostic;
 
 /// The tree of a chunk; `None` when it holds no document. `nodes` counts over all chunks.
-pub(super) fn tree(file: &str, chunk: Chunk<'_>, nodes: &mut usize) -> Result<Option<Node>, Vec<Diagnostic>> {
+pub(super) fn tree(
+    flavor: Flavor,
+    file: &str,
+    chunk: Chunk<'_>,
+    nodes: &mut usize,
+) -> Result<Option<Node>, Vec<Diagnostic>> {
+    let mut bytes = chunk.text.as_bytes();
+    match flavor {
+        Flavor::Yaml12 => built(flavor, file, chunk, nodes, yaml12(chunk.text)),
+        Flavor::Yaml11 => built(flavor, file, chunk, nodes, yaml11(&mut bytes)),
+    }
+}
+
+fn built(
+    flavor: Flavor,
+    file: &str,
+    chunk: Chunk<'_>,
+    nodes: &mut usize,
+    events: impl Iterator<Item = Result<(Event, Span), SyntaxError>>,
+) -> Result<Option<Node>, Vec<Diagnostic>> {
     let mut builder = Builder {
+        flavor,
         file,
         lines_before: chunk.lines_before,
         lines: chunk.text.split('\n').collect(),
@@ -21,7 +40,7 @@ pub(super) fn tree(file: &str, chunk: Chunk<'_>, nodes: &mut usize) -> Result<Op
         root: None,
         problems: Vec::new(),
     };
-    for event in Parser::new_from_str(chunk.text) {
+    for event in events {
         let handled = match event {
             Ok((event, span)) => builder.event(event, span),
             Err(error) => Err(builder.syntax(&error)),
@@ -35,6 +54,7 @@ pub(super) fn tree(file: &str, chunk: Chunk<'_>, nodes: &mut usize) -> Result<Op
 }
 
 struct Builder<'a> {
+    flavor: Flavor,
     file: &'a str,
     lines_before: usize,
     lines: Vec<&'a str>,
@@ -55,39 +75,58 @@ struct Frame {
 
 enum Open {
     Sequence(Vec<Node>),
-    Mapping { entries: Vec<Entry>, key: Option<(String, Mark)>, seen: HashMap<String, Mark> },
+    Mapping { entries: Vec<Entry>, key: Option<Key>, seen: HashMap<String, Mark> },
 }
+
+/// A key whose value comes next.
+struct Key {
+    text: String,
+    mark: Mark,
+    merge: bool,
+}
+
+/// The key that takes in other maps.
+const MERGE: &str = "<<";
 
 type Step = Result<(), Box<Diagnostic>>;
 
 impl Builder<'_> {
-    fn event(&mut self, event: Event<'_>, span: Span) -> Step {
+    fn event(&mut self, event: Event, span: Span) -> Step {
         match event {
-            Event::Scalar(text, style, anchor, tag) => {
+            Event::Scalar { text, plain, anchor, tag } => {
                 self.check_tag(tag.as_deref(), span)?;
-                let left_out = span.is_empty() && style == ScalarStyle::Plain;
-                let text = if left_out { String::new() } else { text.into_owned() };
-                let kind = if left_out { ScalarKind::Null } else { ScalarKind::Text };
-                let node = Node { mark: self.mark(span), content: Content::Scalar(Scalar { text, kind }) };
                 self.count(1, span)?;
-                self.complete(node, anchor, 1)
+                let scalar = self.scalar(text, plain, tag.as_deref(), span);
+                self.complete(Node { mark: self.mark(span), content: Content::Scalar(scalar) }, anchor, 1, plain)
             }
             Event::Alias(anchor) => self.alias(anchor, span),
-            Event::SequenceStart(anchor, tag) => {
+            Event::SequenceStart { anchor, tag } => {
                 self.check_tag(tag.as_deref(), span)?;
                 self.open(Open::Sequence(Vec::new()), anchor, span)
             }
-            Event::MappingStart(anchor, tag) => {
+            Event::MappingStart { anchor, tag } => {
                 self.check_tag(tag.as_deref(), span)?;
                 self.open(Open::Mapping { entries: Vec::new(), key: None, seen: HashMap::new() }, anchor, span)
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(span),
-            Event::DocumentStart(_) if self.root.is_some() => {
+            Event::End => self.close(span),
+            Event::DocumentStart if self.root.is_some() => {
                 let problem = self.problem(self.mark(span), "a document after `...` does not start with `---`");
                 Err(Box::new(problem.help("start each document with a line `---`")))
             }
-            _ => Ok(()),
+            Event::DocumentStart | Event::Other => Ok(()),
         }
+    }
+
+    /// In YAML 1.2 the kind of what is there is found out later, by [`super::values`].
+    fn scalar(&self, text: String, plain: bool, tag: Option<&str>, span: Span) -> Scalar {
+        let left_out = plain && span.is_empty();
+        let text = if left_out { String::new() } else { text };
+        let kind = match self.flavor {
+            Flavor::Yaml12 if left_out => ScalarKind::Null,
+            Flavor::Yaml12 => ScalarKind::Text,
+            Flavor::Yaml11 => super::yaml11::kind(&text, plain, tag),
+        };
+        Scalar { text, kind }
     }
 
     fn open(&mut self, content: Open, anchor: usize, span: Span) -> Step {
@@ -112,7 +151,7 @@ impl Builder<'_> {
             Open::Mapping { entries, .. } => Content::Mapping(entries),
         };
         let nodes = *self.nodes - nodes_before;
-        self.complete(Node { mark, content }, anchor, nodes)
+        self.complete(Node { mark, content }, anchor, nodes, false)
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Step {
@@ -123,11 +162,11 @@ impl Builder<'_> {
         if self.frames.len() + depth(&node) > MAX_DEPTH {
             return Err(Box::new(self.problem(self.mark(span), format!("nested deeper than {MAX_DEPTH} levels"))));
         }
-        self.complete(node, 0, nodes)
+        self.complete(node, 0, nodes, false)
     }
 
     /// Puts a finished node where it belongs.
-    fn complete(&mut self, node: Node, anchor: usize, nodes: usize) -> Step {
+    fn complete(&mut self, node: Node, anchor: usize, nodes: usize, plain: bool) -> Step {
         if anchor > 0 {
             self.anchors.insert(anchor, (node.clone(), nodes));
         }
@@ -138,8 +177,8 @@ impl Builder<'_> {
         match &mut frame.content {
             Open::Sequence(items) => items.push(node),
             Open::Mapping { entries, key, seen } => {
-                if let Some((key, mark)) = key.take() {
-                    entries.push(Entry { key, mark, value: node });
+                if let Some(key) = key.take() {
+                    entries.push(Entry { key: key.text, mark: key.mark, merge: key.merge, value: node });
                     return Ok(());
                 }
                 let Content::Scalar(scalar) = node.content else {
@@ -148,8 +187,10 @@ impl Builder<'_> {
                 if frame.mark.len == 0 {
                     frame.mark = node.mark;
                 }
-                let earlier = seen.insert(scalar.text.clone(), node.mark);
-                *key = Some((scalar.text.clone(), node.mark));
+                let merge = scalar.text == MERGE && (plain || self.flavor == Flavor::Yaml12);
+                let again = !(merge && self.flavor == Flavor::Yaml11);
+                let earlier = seen.insert(scalar.text.clone(), node.mark).filter(|_| again);
+                *key = Some(Key { text: scalar.text.clone(), mark: node.mark, merge });
                 if let Some(earlier) = earlier {
                     self.duplicate(&scalar.text, node.mark, earlier);
                 }
@@ -159,11 +200,7 @@ impl Builder<'_> {
     }
 
     fn duplicate(&mut self, key: &str, mark: Mark, earlier: Mark) {
-        let problem = Diagnostic::error(format!("the key `{key}` is there twice"))
-            .at(mark.place(self.file))
-            .label("again here")
-            .related(earlier.place(self.file), "first here");
-        self.problems.push(problem);
+        self.problems.push(twice(self.file, key, mark, earlier));
     }
 
     fn count(&mut self, nodes: usize, span: Span) -> Step {
@@ -176,42 +213,43 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn check_tag(&self, tag: Option<&Tag>, span: Span) -> Step {
+    fn check_tag(&self, tag: Option<&str>, span: Span) -> Step {
         const CORE: [&str; 7] = ["str", "int", "float", "bool", "null", "map", "seq"];
-        match tag {
-            Some(tag) if !(tag.is_yaml_core_schema() && CORE.contains(&tag.suffix.as_str())) => {
-                let written = if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { tag.to_string() };
-                let problem = self.problem(self.mark(span), format!("the YAML tag `{written}` means nothing here"));
-                Err(Box::new(problem.help("quote the value if it is text that starts with `!`")))
-            }
-            _ => Ok(()),
+        let Some(tag) = tag else { return Ok(()) };
+        let known = match tag.strip_prefix(CORE_TAGS) {
+            Some(name) => CORE.contains(&name),
+            None => self.flavor == Flavor::Yaml11,
+        };
+        if known {
+            return Ok(());
         }
+        let written = tag.strip_prefix(CORE_TAGS).map_or_else(|| tag.to_owned(), |name| format!("!!{name}"));
+        let problem = self.problem(self.mark(span), format!("the YAML tag `{written}` means nothing here"));
+        Err(Box::new(problem.help("quote the value if it is text that starts with `!`")))
     }
 
-    fn syntax(&self, error: &saphyr_parser::ScanError) -> Box<Diagnostic> {
-        let mark = error.marker();
-        let mut at = Mark { line: mark.line() + self.lines_before, column: mark.col() + 1, len: 1 };
-        at.line = at.line.clamp(1, self.lines_before + self.lines.len());
-        let problem = self.problem(at, format!("this is not valid YAML: {}", error.info()));
+    fn syntax(&self, error: &SyntaxError) -> Box<Diagnostic> {
+        let mut at = Mark { line: error.at.0 + self.lines_before, column: error.at.1 + 1, len: 1 };
+        at.line = at.line.clamp(self.lines_before + 1, self.lines_before + self.lines.len());
+        let problem = self.problem(at, format!("this is not valid YAML: {}", error.reason));
         let text = self.lines.get(at.line - 1 - self.lines_before).copied().unwrap_or_default();
-        Box::new(match remedy(text, error.info()) {
+        Box::new(match remedy(text, &error.reason) {
             Some(help) => problem.help(help),
             None => problem,
         })
     }
 
     fn problem(&self, mark: Mark, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(message).at(mark.place(self.file))
+        Diagnostic::error(message).at(mark.place(self.file)).code(code::SYNTAX)
     }
 
     /// A span cut to its first line.
     fn mark(&self, span: Span) -> Mark {
-        let (start, end) = (span.start, span.end);
-        let column = start.col() + 1;
-        let line = self.lines.get(start.line().saturating_sub(1)).map_or(0, |line| line.trim_end().chars().count());
-        let rest = (line + 1).saturating_sub(column);
-        let len = if start.line() == end.line() { end.col().saturating_sub(start.col()) } else { rest };
-        Mark { line: start.line() + self.lines_before, column, len: len.min(rest) }
+        let ((line, column), (end_line, end_column)) = (span.start, span.end);
+        let width = self.lines.get(line.saturating_sub(1)).map_or(0, |line| line.trim_end().chars().count());
+        let rest = width.saturating_sub(column);
+        let len = if line == end_line { end_column.saturating_sub(column) } else { rest };
+        Mark { line: line + self.lines_before, column: column + 1, len: len.min(rest) }
     }
 }
 
@@ -236,7 +274,11 @@ fn depth(node: &Node) -> usize {
     }
 }
 
-/// Keys of entries, for whoever needs to know which are there.
-pub(super) fn keys(entries: &[Entry]) -> HashSet<String> {
-    entries.iter().map(|entry| entry.key.clone()).collect()
+/// A key that is there a second time.
+pub(super) fn twice(file: &str, key: &str, mark: Mark, earlier: Mark) -> Diagnostic {
+    Diagnostic::error(format!("the key `{key}` is there twice"))
+        .at(mark.place(file))
+        .label("again here")
+        .related(earlier.place(file), "first here")
+        .code(code::DUPLICATE_KEY)
 }

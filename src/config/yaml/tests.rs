@@ -112,15 +112,99 @@ fn bombs_are_refused() {
     let flow = problems(&"[".repeat(100_000));
     assert!(flow[0].contains("deeper") || flow[0].contains("recursion"), "{flow:?}");
     assert!(problems(&"- ".repeat(10_000))[0].contains("deeper"), "deep block");
+    for hostile in [text, "[".repeat(100_000), "- ".repeat(10_000), "{".repeat(100_000), "? ".repeat(10_000)] {
+        assert!(!parse_sections("f", &hostile).1.is_empty());
+    }
 }
+
+fn sections(text: &str) -> String {
+    let (sections, problems) = parse_sections("f", text);
+    let mut out = String::new();
+    for section in sections {
+        let node = section.node.as_ref().map_or_else(|| "malformed".to_owned(), show);
+        writeln!(out, "{:?} {node}", &text[section.range]).unwrap();
+    }
+    for problem in problems {
+        let (place, code) = (problem.place.unwrap(), problem.code.unwrap());
+        writeln!(out, "{}:{} [{code}] {}", place.line, place.column, problem.message).unwrap();
+    }
+    out
+}
+
+#[test]
+fn sections_of_yaml_1_1_are_cut_at_lines_of_hyphens() {
+    insta::assert_snapshot!(sections("a: 1\n--- # base-image\n# none\n--- \t\r\nb: y\n---#x\n~\n---\n ---\nc: [017, 'y', 1.10]"), @r##"
+"a: 1\n" {a@1:1 = Integer:"1"@1:4+1}@1:1
+"b: y\n" {b@5:1 = Boolean:"y"@5:4+1}@5:1
+"~\n" Null:"~"@7:1+1
+" ---\nc: [017, 'y', 1.10]" malformed
+10:2 [yaml-syntax] this is not valid YAML: mapping values are not allowed in this context
+"##);
+    insta::assert_snapshot!(sections("a: 1\r---\rb: 2\r"), @r##"
+"a: 1\r" {a@1:1 = Integer:"1"@1:4+1}@1:1
+"b: 2\r" {b@3:1 = Integer:"2"@3:4+1}@3:1
+"##);
+    insta::assert_snapshot!(sections("a: 1\n--- b: 2\n---\nc: 3\n...\n---\nd: 4\n...\ne: 5\n"), @r##"
+"a: 1\n--- b: 2\n" malformed
+"c: 3\n...\n" {c@4:1 = Integer:"3"@4:4+1}@4:1
+"d: 4\n...\ne: 5\n" malformed
+2:1 [yaml-syntax] `---` stands beside a value on its line
+2:1 [yaml-syntax] a document after `...` does not start with `---`
+9:1 [yaml-syntax] this is not valid YAML: did not find expected <document start>
+"##);
+    insta::assert_snapshot!(sections("%YAML 1.1\n---\na: 1\n----\n---\nb: \"x\n---\ny\"\n"), @r##"
+"%YAML 1.1\n" malformed
+"a: 1\n----\n" malformed
+"b: \"x\n" malformed
+"y\"\n" Text:"y\""@8:1+2
+2:1 [yaml-syntax] this is not valid YAML: did not find expected <document start>
+5:1 [yaml-syntax] this is not valid YAML: while scanning a simple key, could not find expected ':'
+7:1 [yaml-syntax] this is not valid YAML: while scanning a quoted scalar, found unexpected end of stream
+"##);
+}
+
+#[test]
+fn merged_keys_of_yaml_1_1_cannot_be_set_again() {
+    insta::assert_snapshot!(sections("a: &a {x: 1}\nb: &b {y: 2}\nc: {<<: *a, z: 3}\nd: {<<: [*a, *b]}\ne: {<<: *a, <<: *b}\n"), @r##"
+"a: &a {x: 1}\nb: &b {y: 2}\nc: {<<: *a, z: 3}\nd: {<<: [*a, *b]}\ne: {<<: *a, <<: *b}\n" {a@1:1 = {x@1:8 = Integer:"1"@1:11+1}@1:4, b@2:1 = {y@2:8 = Integer:"2"@2:11+1}@2:4, c@3:1 = {z@3:13 = Integer:"3"@3:16+1, x@1:8 = Integer:"1"@1:11+1}@3:4, d@4:1 = {x@1:8 = Integer:"1"@1:11+1, y@2:8 = Integer:"2"@2:11+1}@4:4, e@5:1 = {x@1:8 = Integer:"1"@1:11+1, y@2:8 = Integer:"2"@2:11+1}@5:4}@1:1
+"##);
+    insta::assert_snapshot!(sections("a: &a {x: 1}\nc:\n  <<: *a\n  x: 2\n"), @r##"
+"a: &a {x: 1}\nc:\n  <<: *a\n  x: 2\n" malformed
+4:3 [yaml-duplicate-key] the key `x` is there twice
+"##);
+    insta::assert_snapshot!(sections("a: &x 1\nb: [*x, *nope]\n---\na: &b [*b]\n---\n? [a]\n: b\n---\nx: 1\nx: 2\n---\na: !t x\n"), @r##"
+"a: &x 1\nb: [*x, *nope]\n" malformed
+"a: &b [*b]\n" malformed
+"? [a]\n: b\n" malformed
+"x: 1\nx: 2\n" malformed
+"a: !t x\n" {a@12:1 = Text:"x"@12:4+4}@12:1
+2:9 [yaml-syntax] this is not valid YAML: there is no anchor `nope` before this
+4:8 [yaml-syntax] an anchor cannot contain itself
+6:3 [yaml-syntax] a key must be text, not a list or a map
+10:1 [yaml-duplicate-key] the key `x` is there twice
+"##);
+}
+
+const SYMBOLS: &str = "([ a-c:\n\"'|&*!<>{}\\[\\],#?-]|---\n|  |&a |\\*a|<<: |ж|\t|\r\n|\r|%|@|0x|~){0,60}";
 
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1000))]
     #[test]
-    fn random_text_never_panics(text in "([ a-c:\n\"'|&*!<>{}\\[\\],#?-]|---\n|  |&a |\\*a|<<: |ж|\t|\r\n|%|@){0,60}") {
+    fn random_text_never_panics(text in SYMBOLS) {
         let found = parse("f", &text);
         for problem in &found.problems {
             proptest::prop_assert!(problem.place.as_ref().is_some_and(|place| place.line >= 1 && place.column >= 1));
+        }
+    }
+
+    #[test]
+    fn random_text_of_yaml_1_1_never_panics(text in SYMBOLS) {
+        let (sections, problems) = parse_sections("f", &text);
+        for problem in &problems {
+            proptest::prop_assert!(problem.place.as_ref().is_some_and(|place| place.line >= 1 && place.column >= 1));
+        }
+        for section in sections {
+            proptest::prop_assert!(text.get(section.range).is_some());
         }
     }
 }

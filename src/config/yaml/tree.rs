@@ -92,6 +92,8 @@ pub struct Entry {
     pub key: String,
     /// Where the key is.
     pub mark: Mark,
+    /// Whether it is a merge key, which takes in other maps; none is left once a document is read.
+    pub merge: bool,
     /// The value.
     pub value: Node,
 }

@@ -2,6 +2,7 @@
 
 use serde_yaml::Value;
 
+use super::code;
 use super::split::Chunk;
 use super::tree::{Content, Mark, Node, ScalarKind};
 use crate::source::Diagnostic;
@@ -11,7 +12,8 @@ pub(super) fn resolve(file: &str, chunk: Chunk<'_>, node: &mut Node) -> Result<(
     let value: Value =
         serde_yaml::from_str(chunk.text).map_err(|error| Box::new(rejected(file, chunk, node, &error)))?;
     overlay(node, &value).map_err(|mark| {
-        let problem = Diagnostic::error("this YAML can be read in more than one way").at(mark.place(file));
+        let problem =
+            Diagnostic::error("this YAML can be read in more than one way").at(mark.place(file)).code(code::SYNTAX);
         Box::new(problem.help("write it in a plainer form: quote texts, keep values on one line"))
     })
 }
@@ -22,7 +24,7 @@ fn rejected(file: &str, chunk: Chunk<'_>, node: &Node, error: &serde_yaml::Error
         column: location.column().max(1),
         len: 1,
     });
-    Diagnostic::error(format!("this is not valid YAML: {error}")).at(mark.place(file))
+    Diagnostic::error(format!("this is not valid YAML: {error}")).at(mark.place(file)).code(code::SYNTAX)
 }
 
 fn overlay(node: &mut Node, value: &Value) -> Result<(), Mark> {

@@ -26,16 +26,52 @@ pub struct TemplateError {
     pub column: Option<usize>,
     /// What is wrong there, without the place.
     pub message: String,
+    /// The piece of template that failed, as Go prints it; empty for errors of the syntax.
+    pub action: String,
+    /// The message without the words that say what was executed.
+    pub reason: String,
+    /// What kind of thing failed.
+    pub fault: Fault,
+    /// The errors of included templates and of texts that this one comes from, the outer ones first.
+    pub causes: Vec<TemplateError>,
+}
+
+/// What kind of thing failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// A template that is not there, by its name.
+    Missing(String),
+    /// A call of this function or method.
+    Call(String),
+    /// Anything else.
+    Other,
 }
 
 impl TemplateError {
     pub(super) fn parse(template: &Str, line: usize, message: String) -> Self {
-        Self { phase: Phase::Parse, template: template.to_text(), line, column: None, message }
+        let reason = message.clone();
+        let template = template.to_text();
+        Self { template, line, reason, phase: Phase::Parse, ..Self::general(message) }
+    }
+
+    /// The error that all others come from: the last cause, or this one.
+    pub fn innermost(&self) -> &Self {
+        self.causes.last().unwrap_or(self)
     }
 
     /// An error that concerns a template as a whole.
     pub(super) fn general(message: String) -> Self {
-        Self { phase: Phase::Execute, template: String::new(), line: 0, column: None, message }
+        Self {
+            phase: Phase::Execute,
+            template: String::new(),
+            line: 0,
+            column: None,
+            action: String::new(),
+            reason: message.clone(),
+            message,
+            fault: Fault::Other,
+            causes: Vec::new(),
+        }
     }
 }
 

@@ -305,6 +305,9 @@ impl State<'_> {
         }
         let outcome = match callee {
             Callee::Function(function) => {
+                if is_impure(function.name) {
+                    self.run.impure.borrow_mut().insert(function.name);
+                }
                 let mut call = Call { run: self.run, root: self.root.clone() };
                 match &function.body {
                     Body::Plain(body) => body(&mut call, &Arguments(&values)),
@@ -324,7 +327,7 @@ impl State<'_> {
             Ok(value) => Ok(Operand::of_type(value, callee.result())),
             Err(reason) => {
                 self.at = site.node;
-                Err(self.error(format!("error calling {name}: {reason}")))
+                Err(self.call_error(name, reason))
             }
         }
     }
@@ -472,4 +475,21 @@ fn size_of_value(value: &Value) -> usize {
         Value::Map(map) => map.len().saturating_mul(2 * size_of::<Value>()),
         _ => 0,
     }
+}
+
+/// Whether the function looks at the clock or throws dice, so that one commit gives several texts.
+fn is_impure(name: &str) -> bool {
+    matches!(
+        name,
+        "now"
+            | "ago"
+            | "uuidv4"
+            | "shuffle"
+            | "randAlphaNum"
+            | "randAlpha"
+            | "randNumeric"
+            | "randAscii"
+            | "randBytes"
+            | "randInt"
+    )
 }

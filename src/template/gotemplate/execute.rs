@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::ast::{Branch, BranchKind, NodeId, NodeKind, Pipe, Source, Template};
-use super::error::{Phase, TemplateError};
+use super::error::{Fault, Phase, TemplateError};
 use super::format::display;
 use super::function::Functions;
 use super::guard::{self, Exhausted, Limits};
@@ -29,6 +29,25 @@ pub(super) struct Run {
     pub(super) now: Option<(i64, u32)>,
     /// How often each template is being included right now.
     pub(super) included: RefCell<HashMap<Str, usize>>,
+    /// Errors of nested executions, the inner ones first. Nothing catches an error, so they are those of the one failure.
+    pub(super) failed: RefCell<Vec<TemplateError>>,
+    /// Functions of the clock and of chance that were called.
+    pub(super) impure: RefCell<BTreeSet<&'static str>>,
+}
+
+/// Where a part of the output was written from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// Where it starts in the output, in bytes; it ends where the next one starts.
+    pub start: usize,
+    /// The name under which the text was parsed.
+    pub template: Str,
+    /// Line, from 1, of the text or action.
+    pub line: usize,
+    /// Column in bytes, from 0.
+    pub column: usize,
+    /// Whether it is the template's own text; else an action brought it.
+    pub verbatim: bool,
 }
 
 impl Run {
@@ -38,9 +57,21 @@ impl Run {
 
     /// Executes the template of the given name with `data` as its dot.
     pub(super) fn execute(&self, root: &Str, name: &Str, data: Value) -> Executed<Vec<u8>> {
+        self.execute_spanned(root, name, data, None).map(|(output, _)| output)
+    }
+
+    /// The same; with `spans`, where each part of the output came from is added to it.
+    pub(super) fn execute_spanned(
+        &self,
+        root: &Str,
+        name: &Str,
+        data: Value,
+        spans: Option<Vec<Span>>,
+    ) -> Executed<(Vec<u8>, Vec<Span>)> {
         let Some(template) = self.find(name) else {
             let message = format!("no template {} associated with template {}", quoted(name), quoted(root));
-            return Err(Box::new(TemplateError::general(message)));
+            let fault = Fault::Missing(name.to_text());
+            return Err(Box::new(TemplateError { fault, ..TemplateError::general(message) }));
         };
         let dot = Operand::concrete(data);
         let mut state = State {
@@ -51,10 +82,11 @@ impl Run {
             variables: vec![("$".to_owned(), dot.clone())],
             depth: 0,
             output: Vec::new(),
+            spans,
         };
         let source = Arc::clone(&template.source);
         state.walk(&source, &dot, template.root)?;
-        Ok(state.output)
+        Ok((state.output, state.spans.unwrap_or_default()))
     }
 }
 
@@ -69,6 +101,7 @@ pub(super) struct State<'a> {
     pub(super) variables: Vec<(String, Operand)>,
     depth: usize,
     output: Vec<u8>,
+    spans: Option<Vec<Span>>,
 }
 
 /// How the execution goes on after a node.
@@ -82,6 +115,7 @@ enum Flow {
 impl State<'_> {
     /// The error of the current node.
     pub(super) fn error(&self, reason: impl AsRef<str>) -> Box<TemplateError> {
+        let reason = reason.as_ref();
         let source = &self.template.source;
         let (line, column) = source.place(source.node(self.at).position);
         let context = source.describe(self.at);
@@ -90,12 +124,18 @@ impl State<'_> {
             template: source.name.to_text(),
             line,
             column: Some(column),
-            message: format!(
-                "executing {} at <{context}>: {}",
-                quoted(&self.template.name),
-                shortened(reason.as_ref())
-            ),
+            message: format!("executing {} at <{context}>: {}", quoted(&self.template.name), shortened(reason)),
+            action: context,
+            reason: reason.to_owned(),
+            fault: Fault::Other,
+            causes: Vec::new(),
         })
+    }
+
+    /// The error of a call at the current node.
+    pub(super) fn call_error(&self, name: &str, reason: String) -> Box<TemplateError> {
+        let error = self.error(format!("error calling {name}: {reason}"));
+        Box::new(TemplateError { reason, fault: Fault::Call(name.to_owned()), ..*error })
     }
 
     pub(super) fn exhausted(&self, exhausted: Exhausted) -> Box<TemplateError> {
@@ -135,6 +175,13 @@ impl State<'_> {
 
     fn write(&mut self, text: &[u8]) -> Executed<()> {
         guard::fits(self.output.len() + text.len()).map_err(|exhausted| self.exhausted(exhausted))?;
+        if let Some(spans) = self.spans.as_mut().filter(|_| !text.is_empty()) {
+            let source = &self.template.source;
+            let node = source.node(self.at);
+            let (line, column) = source.place(node.position);
+            let verbatim = matches!(node.kind, NodeKind::Text(_));
+            spans.push(Span { start: self.output.len(), template: source.name.clone(), line, column, verbatim });
+        }
         self.output.extend_from_slice(text);
         Ok(())
     }
@@ -272,7 +319,8 @@ impl State<'_> {
     ) -> Executed<()> {
         let run = self.run;
         let Some(template) = run.find(name) else {
-            return Err(self.error(format!("template {} not defined", quoted(name))));
+            let error = self.error(format!("template {} not defined", quoted(name)));
+            return Err(Box::new(TemplateError { fault: Fault::Missing(name.to_text()), ..*error }));
         };
         let limit = run.limits.template_depth;
         if self.depth == limit {

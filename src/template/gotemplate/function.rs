@@ -73,6 +73,11 @@ impl Functions {
         self
     }
 
+    /// The names of the functions.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.keys().copied()
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&Function> {
         self.0.get(name)
     }

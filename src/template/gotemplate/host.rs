@@ -191,9 +191,6 @@ impl Object for Files {
             },
             "Glob" => {
                 let files = self.host.glob(&path)?;
-                if files.is_empty() {
-                    return Err(format!("{{{{ .Files.Glob {} }}}}: no matches found", quoted(path.as_bytes())));
-                }
                 Ok(Value::map(files.into_iter().map(|(path, text)| (path, Value::string(text)))))
             }
             "Exists" => self.host.exists(&path).map(Value::Bool),
@@ -207,7 +204,7 @@ impl Object for Files {
 }
 
 /// The commit that a werf config is rendered for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitFacts {
     /// The full hash.
     pub hash: String,

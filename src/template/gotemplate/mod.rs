@@ -45,16 +45,18 @@ mod value;
 mod yaml;
 
 pub use builtin::builtins;
-pub use error::{Phase, TemplateError};
+pub use error::{Fault, Phase, TemplateError};
+pub use execute::Span;
 pub use function::{Arguments, Call, Function, Functions, Hosted, Outcome};
 pub use guard::{Exhausted, Limits};
 pub use helm::helm;
 pub use host::{CommitFacts, Host, dapp, dapp_data, environment, werf, werf_data};
 pub use nested::nested;
-pub use set::TemplateSet;
+pub use set::{Output, TemplateSet};
 pub use sprig::sprig;
 pub use text::Str;
 pub use value::{IntKind, Key, List, Map, Object, Operand, Signature, Type, UintKind, Value};
+pub use yaml::yaml_scalar;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::error::TemplateError;
 use super::execute::Run;
 use super::function::{Arguments, Call, Function, Outcome, function};
 use super::quote::quoted;
@@ -25,7 +26,14 @@ pub(super) fn include(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome
     enter(call.run, &name)?;
     let output = call.run.execute(&call.root, &name, arguments.value(1).clone());
     leave(call.run, &name);
-    output.map(Value::string).map_err(|error| error.to_string())
+    output.map(Value::string).map_err(|error| told(call.run, *error))
+}
+
+/// The text of a nested error, which itself is kept.
+fn told(run: &Run, error: TemplateError) -> String {
+    let text = error.to_string();
+    run.failed.borrow_mut().push(error);
+    text
 }
 
 /// Counts how deeply a template is nested in itself.
@@ -63,6 +71,8 @@ pub(super) fn tpl(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
         limits: call.run.limits,
         now: call.run.now,
         included: RefCell::new(call.run.included.borrow().clone()),
+        failed: RefCell::default(),
+        impure: RefCell::default(),
     };
     // Nested texts are counted like one template, under a name that none can have.
     enter(&run, &Str::from(TEXT_NAME))?;
@@ -78,12 +88,12 @@ pub(super) fn lasting_tpl(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Out
     let name = Str::from(format!("tpl-{}", super::sprig::adler32(text)));
     let run = call.run;
     let parsed = parse::parse(&name, text, &|function| run.functions.find(function).is_some())
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| told(run, *error))?;
     for template in parsed {
         set::add(&mut run.templates.borrow_mut(), template);
     }
     enter(run, &Str::from(TEXT_NAME))?;
     let output = run.execute(&call.root, &name, arguments.value(1).clone());
     leave(run, &Str::from(TEXT_NAME));
-    output.map(Value::string).map_err(|error| error.to_string())
+    output.map(Value::string).map_err(|error| told(run, *error))
 }

@@ -6,12 +6,23 @@ use std::sync::Arc;
 
 use super::ast::Template;
 use super::error::TemplateError;
-use super::execute::{Run, Templates};
+use super::execute::{Run, Span, Templates};
 use super::function::Functions;
 use super::guard::{self, Limits};
 use super::parse;
 use super::text::Str;
 use super::value::Value;
+
+/// What a template gave.
+#[derive(Debug)]
+pub struct Output {
+    /// The text; it need not be UTF-8.
+    pub bytes: Vec<u8>,
+    /// Where its parts came from, in order.
+    pub spans: Vec<Span>,
+    /// Functions of the clock and of chance that were called.
+    pub impure: Vec<&'static str>,
+}
 
 /// Templates by name, with the functions that they may call.
 pub struct TemplateSet {
@@ -68,6 +79,15 @@ impl TemplateSet {
 
     /// Executes a template and gives its output as it is.
     pub fn execute_bytes(&self, name: &str, data: Value) -> Result<Vec<u8>, TemplateError> {
+        self.run(name, data, None).map(|output| output.bytes)
+    }
+
+    /// Executes a template and says where each part of its output came from.
+    pub fn execute_spanned(&self, name: &str, data: Value) -> Result<Output, TemplateError> {
+        self.run(name, data, Some(Vec::new()))
+    }
+
+    fn run(&self, name: &str, data: Value, spans: Option<Vec<Span>>) -> Result<Output, TemplateError> {
         let name = Str::from(name);
         let executed = guard::enter(&self.limits, || {
             let run = Run {
@@ -76,10 +96,17 @@ impl TemplateSet {
                 limits: self.limits,
                 now: self.now,
                 included: RefCell::new(HashMap::new()),
+                failed: RefCell::default(),
+                impure: RefCell::default(),
             };
-            run.execute(&name, &name, data)
+            let (bytes, spans) = run.execute_spanned(&name, &name, data, spans).map_err(|mut error| {
+                error.causes = run.failed.take();
+                error.causes.reverse();
+                error
+            })?;
+            Ok(Output { bytes, spans, impure: run.impure.take().into_iter().collect() })
         });
-        executed.map_err(no_thread)?.map_err(|error| *error)
+        executed.map_err(no_thread)?.map_err(|error: Box<TemplateError>| *error)
     }
 }
 

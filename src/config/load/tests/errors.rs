@@ -505,7 +505,7 @@ fn as_a_person_sees_them() {
         "{HEAD}image: app\nfrmo: debian\ngit:\n  - {{add: src, to: /src}}\n---\nimage: app\nfromImage: nothing\n"
     );
     insta::assert_snapshot!(shown(&text), @r##"
-error: unknown key `frmo`
+error[unknown-field]: unknown key `frmo`
  --> stager.yaml:5:1
   |
 5 | frmo: debian
@@ -533,7 +533,7 @@ error: the name `app` is there twice
   |
   = help: images and artifacts share one set of names
 
-error: image `app` needs the image `nothing`, which is not there
+error[image-not-found]: image `app` needs the image `nothing`, which is not there
   --> stager.yaml:10:12
    |
 10 | fromImage: nothing
@@ -547,7 +547,7 @@ error: image `app` needs the image `nothing`, which is not there
 fn in_rendered_text() {
     let text = "stager: 1\nproject: shop\n{% for name in ['web', 'api', 'Üx'] %}\n---\nimage: {{ name }}\nfrmo: debian\nfrom: scratch\npost: {workdir: {{ name }}}\n{% endfor %}\n{{ \"---\\nimage: z\\nfrom: Q\" }}\n";
     insta::assert_snapshot!(shown(text), @r##"
-error: unknown key `frmo`
+error[unknown-field]: unknown key `frmo`
  --> stager.yaml:6:1
   |
 6 | frmo: debian
@@ -599,7 +599,7 @@ error: `from` names an invalid repository `library/Q`: it must be in lower case
 #[test]
 fn in_templates() {
     insta::assert_snapshot!(shown("stager: 1\nproject: shop\n---\nimage: {{ env('NAME') }}\n"), @r##"
-error: the environment variable `NAME` is not set
+error[env-unset]: the environment variable `NAME` is not set
  --> stager.yaml:4:11
   |
 4 | image: {{ env('NAME') }}

@@ -72,77 +72,62 @@ fn the_sample_loads() {
     {
       "name": "toolchain",
       "artifact": true,
+      "is_final": false,
+      "platforms": [],
       "base": {
         "type": "registry",
         "reference": "docker.io/library/debian:bookworm",
         "latest": false
       },
+      "cache_version": null,
       "from_cache_version": "",
       "git": [],
-      "packages": {
-        "any": [
-          "gcc",
-          "make"
-        ]
-      },
-      "deps": [],
-      "build": [],
-      "imports": [],
+      "conveyor": [
+        {
+          "slot": "deps/packages",
+          "kind": "deps",
+          "content": {
+            "packages": {
+              "any": [
+                "gcc",
+                "make"
+              ]
+            }
+          }
+        }
+      ],
       "mounts": [],
-      "post": {
-        "symlinks": {},
-        "labels": {},
-        "env": {},
-        "entrypoint": null,
-        "cmd": null,
-        "workdir": null,
-        "user": null,
-        "stop_signal": null,
-        "volumes": [],
-        "expose": [],
-        "healthcheck": null
-      },
       "tests": [],
       "publish_tags": []
     },
     {
       "name": "assets",
       "artifact": false,
+      "is_final": true,
+      "platforms": [],
       "base": {
         "type": "file",
         "format": "rootfs",
         "path": "base/assets.tar"
       },
+      "cache_version": null,
       "from_cache_version": null,
       "git": [],
-      "packages": null,
-      "deps": [],
-      "build": [],
-      "imports": [],
+      "conveyor": [],
       "mounts": [],
-      "post": {
-        "symlinks": {},
-        "labels": {},
-        "env": {},
-        "entrypoint": null,
-        "cmd": null,
-        "workdir": null,
-        "user": null,
-        "stop_signal": null,
-        "volumes": [],
-        "expose": [],
-        "healthcheck": null
-      },
       "tests": [],
       "publish_tags": []
     },
     {
       "name": "app",
       "artifact": false,
+      "is_final": true,
+      "platforms": [],
       "base": {
         "type": "artifact",
         "name": "toolchain"
       },
+      "cache_version": null,
       "from_cache_version": null,
       "git": [
         {
@@ -158,7 +143,9 @@ fn the_sample_loads() {
           "owner": {
             "user": "1000",
             "group": "1000"
-          }
+          },
+          "directory_mode": 493,
+          "required": false
         },
         {
           "source": {
@@ -175,114 +162,225 @@ fn the_sample_loads() {
           "owner": {
             "user": null,
             "group": null
+          },
+          "directory_mode": 493,
+          "required": false
+        }
+      ],
+      "conveyor": [
+        {
+          "slot": "deps/git",
+          "kind": "deps",
+          "content": "git"
+        },
+        {
+          "slot": "deps/1",
+          "kind": "deps",
+          "content": {
+            "step": {
+              "name": "1",
+              "command": {
+                "shell": "make deps"
+              },
+              "files": {
+                "matching": [
+                  "Makefile",
+                  "deps/**"
+                ]
+              },
+              "env": {},
+              "unkeyed_env": {},
+              "cache_versions": {},
+              "network": "default",
+              "caches": [
+                {
+                  "path": "/root/.cache",
+                  "id": "deps",
+                  "sharing": "shared"
+                }
+              ],
+              "secrets": [],
+              "timeout_seconds": null
+            }
           }
-        }
-      ],
-      "packages": null,
-      "deps": [
-        {
-          "name": "1",
-          "command": {
-            "shell": "make deps"
-          },
-          "files": {
-            "matching": [
-              "Makefile",
-              "deps/**"
-            ]
-          },
-          "env": {},
-          "network": "default",
-          "caches": [
-            {
-              "path": "/root/.cache",
-              "id": "deps",
-              "sharing": "shared"
-            }
-          ],
-          "secrets": [],
-          "timeout_seconds": null
-        }
-      ],
-      "build": [
-        {
-          "name": "compile",
-          "command": {
-            "shell": "make"
-          },
-          "files": {
-            "matching": [
-              "src/**"
-            ]
-          },
-          "env": {
-            "A": "010",
-            "CGO_ENABLED": "0"
-          },
-          "network": "none",
-          "caches": [],
-          "secrets": [
-            {
-              "id": "npmrc",
-              "source": {
-                "file": "~/.npmrc"
-              }
-            }
-          ],
-          "timeout_seconds": 90
         },
         {
-          "name": "2",
-          "command": {
-            "shell": "make install DESTDIR=/out\n"
-          },
-          "files": "all",
-          "env": {
-            "CGO_ENABLED": "0"
-          },
-          "network": "none",
-          "caches": [],
-          "secrets": [
-            {
-              "id": "npmrc",
-              "source": {
-                "file": "~/.npmrc"
-              }
+          "slot": "deps/imports-after-deps",
+          "kind": "deps",
+          "content": {
+            "imports": {
+              "files": [
+                {
+                  "source": {
+                    "external": "docker.io/library/busybox:latest"
+                  },
+                  "add": "/bin/busybox",
+                  "to": "/bin/busybox",
+                  "include_paths": [],
+                  "exclude_paths": [],
+                  "owner": {
+                    "user": null,
+                    "group": null
+                  },
+                  "required": true
+                }
+              ],
+              "variables": []
             }
-          ],
-          "timeout_seconds": null
-        }
-      ],
-      "imports": [
-        {
-          "source": {
-            "image": "assets"
-          },
-          "add": "/dist",
-          "to": "/srv/www",
-          "include_paths": [
-            "**/*.js"
-          ],
-          "exclude_paths": [],
-          "owner": {
-            "user": "www",
-            "group": null
-          },
-          "position": "before-build"
+          }
         },
         {
-          "source": {
-            "external": "docker.io/library/busybox:latest"
-          },
-          "add": "/bin/busybox",
-          "to": "/bin/busybox",
-          "include_paths": [],
-          "exclude_paths": [],
-          "owner": {
-            "user": null,
-            "group": null
-          },
-          "position": "after-deps"
+          "slot": "deps/imports-before-build",
+          "kind": "deps",
+          "content": {
+            "imports": {
+              "files": [
+                {
+                  "source": {
+                    "image": "assets"
+                  },
+                  "add": "/dist",
+                  "to": "/srv/www",
+                  "include_paths": [
+                    "**/*.js"
+                  ],
+                  "exclude_paths": [],
+                  "owner": {
+                    "user": "www",
+                    "group": null
+                  },
+                  "required": true
+                }
+              ],
+              "variables": []
+            }
+          }
+        },
+        {
+          "slot": "build/compile",
+          "kind": "build",
+          "content": {
+            "step": {
+              "name": "compile",
+              "command": {
+                "shell": "make"
+              },
+              "files": {
+                "matching": [
+                  "src/**"
+                ]
+              },
+              "env": {
+                "A": "010",
+                "CGO_ENABLED": "0"
+              },
+              "unkeyed_env": {},
+              "cache_versions": {},
+              "network": "none",
+              "caches": [],
+              "secrets": [
+                {
+                  "id": "npmrc",
+                  "source": {
+                    "file": "~/.npmrc"
+                  }
+                }
+              ],
+              "timeout_seconds": 90
+            }
+          }
+        },
+        {
+          "slot": "build/2",
+          "kind": "build",
+          "content": {
+            "step": {
+              "name": "2",
+              "command": {
+                "shell": "make install DESTDIR=/out\n"
+              },
+              "files": "all",
+              "env": {
+                "CGO_ENABLED": "0"
+              },
+              "unkeyed_env": {},
+              "cache_versions": {},
+              "network": "none",
+              "caches": [],
+              "secrets": [
+                {
+                  "id": "npmrc",
+                  "source": {
+                    "file": "~/.npmrc"
+                  }
+                }
+              ],
+              "timeout_seconds": null
+            }
+          }
+        },
+        {
+          "slot": "image-post",
+          "kind": "image-post",
+          "content": {
+            "post": {
+              "symlinks": {
+                "/usr/bin/app": {
+                  "paths": [
+                    "/app"
+                  ],
+                  "uid": 1000,
+                  "gid": 1000
+                }
+              },
+              "labels": {
+                "org.example": "1",
+                "version": "1.10",
+                "yes": "yes"
+              },
+              "env": {
+                "PATH": "/opt/bin:$PATH"
+              },
+              "entrypoint": [
+                "/app",
+                "--name",
+                "a b"
+              ],
+              "cmd": [],
+              "workdir": "/",
+              "user": "1000:1000",
+              "stop_signal": "SIGTERM",
+              "volumes": [
+                "/data"
+              ],
+              "expose": [
+                "8080/tcp",
+                "53/udp",
+                "9090/tcp"
+              ],
+              "healthcheck": {
+                "test": [
+                  "CMD",
+                  "/app",
+                  "check"
+                ],
+                "interval": 30000000000,
+                "timeout": null,
+                "start_period": null,
+                "start_interval": null,
+                "retries": null
+              },
+              "on_build": [],
+              "remove": {
+                "labels": [],
+                "env": [],
+                "volumes": [],
+                "ports": false
+              },
+              "author": null,
+              "clear_history": false
+            }
+          }
         }
       ],
       "mounts": [
@@ -291,54 +389,6 @@ fn the_sample_loads() {
           "source": "cache"
         }
       ],
-      "post": {
-        "symlinks": {
-          "/usr/bin/app": {
-            "paths": [
-              "/app"
-            ],
-            "uid": 1000,
-            "gid": 1000
-          }
-        },
-        "labels": {
-          "org.example": "1",
-          "version": "1.10",
-          "yes": "yes"
-        },
-        "env": {
-          "PATH": "/opt/bin:$PATH"
-        },
-        "entrypoint": [
-          "/app",
-          "--name",
-          "a b"
-        ],
-        "cmd": [],
-        "workdir": "/",
-        "user": "1000:1000",
-        "stop_signal": "SIGTERM",
-        "volumes": [
-          "/data"
-        ],
-        "expose": [
-          "8080/tcp",
-          "53/udp",
-          "9090/tcp"
-        ],
-        "healthcheck": {
-          "test": [
-            "CMD",
-            "/app",
-            "check"
-          ],
-          "interval": 30000000000,
-          "timeout": null,
-          "start_period": null,
-          "start_interval": null,
-          "retries": null
-        }
-      },
       "tests": [
         {
           "name": "version",
@@ -448,9 +498,10 @@ fn unused_artifacts_are_a_warning() {
 fn graphs_are_written_in_every_format() {
     use crate::config::{GraphFormat, graph};
     let text = "stager: 1\nproject: p\n---\nartifact: tools\nfrom: alpine\n---\nimage: a/b\nfromArtifact: tools\nimport: [{fromArtifact: tools, add: /x, before: deps}, {from: busybox, add: /y, after: build}]\n";
-    let project = load_text(text).unwrap_or_else(|error| panic!("{error}")).project;
+    let config = load_text(text).unwrap_or_else(|error| panic!("{error}"));
     let formats = [GraphFormat::Text, GraphFormat::Mermaid, GraphFormat::Dot, GraphFormat::Json];
-    insta::assert_snapshot!(formats.map(|format| graph(&project, format)).join("\n"), @r##"
+    let images: Vec<_> = config.project.images.iter().collect();
+    insta::assert_snapshot!(formats.map(|format| graph(&config, &images, format)).join("\n"), @r##"
 artifact tools
   from docker.io/library/alpine:latest
 image a/b

@@ -54,7 +54,7 @@ impl<'a> Context<'a> {
         if !broken.contains(&key) {
             let path = self.reader.path_to(key);
             let problem = self.reader.error(mark, format!("missing key `{path}`"));
-            problem.code = Some("missing-key".to_owned());
+            problem.code = Some("directive-required".to_owned());
         }
     }
 
@@ -116,5 +116,6 @@ pub(super) fn image_name(text: &str) -> Rule<ImageName> {
     if text.len() > 255 {
         return Err("must be shorter than 256 characters".to_owned());
     }
-    text.parse().map_err(|error: stages::IdError| error.reason.to_owned())
+    let name: ImageName = text.parse().map_err(|error: stages::IdError| error.reason.to_owned())?;
+    if name.is_plain() { Ok(name) } else { Err(ImageName::PLAIN.to_owned()) }
 }

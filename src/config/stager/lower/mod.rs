@@ -81,6 +81,7 @@ fn image(file: &str, node: &Node, lowered: &mut Lowered) {
         base_mark,
         import_marks,
         variable_marks: Vec::new(),
+        mentions: Vec::new(),
         spec: valid.then_some(spec),
     });
 }

@@ -72,7 +72,8 @@ fn context_cleanup(context: &mut Context<'_>, table: &Cleanup) -> CleanupPolicie
         }
         keep = Some(policies);
     }
-    CleanupPolicies { keep_built_within_hours: table.keep_built_within_hours.as_ref().map(|hours| hours.value), keep }
+    let keep_built_within_hours = table.keep_built_within_hours.as_ref().map(|hours| hours.value);
+    CleanupPolicies { keep_built_within_hours, keep, ..CleanupPolicies::default() }
 }
 
 /// Runs with keys, and perhaps an index, on the path.

@@ -4,5 +4,13 @@ mod read;
 mod resolve;
 mod write;
 
+use super::value::Value;
+
 pub(super) use read::{read_list, read_map};
 pub(super) use write::write;
+
+/// A text as a YAML scalar, quoted where YAML 1.1 would read something else.
+pub fn yaml_scalar(text: &str) -> String {
+    let written = write(&Value::from(text)).unwrap_or_default();
+    String::from_utf8_lossy(&written).trim_end().to_owned()
+}

@@ -1,0 +1,125 @@
+//! `from`, `fromImage`, `fromArtifact`: what an image starts from.
+
+use stages::spec::Base;
+
+use super::context::{Context, filled, is_true};
+use super::names::Names;
+use super::warnings::Deprecated;
+use crate::config::claim::Claim;
+use crate::config::read::At;
+use crate::config::reference;
+use crate::config::werf::code;
+use crate::config::werf::schema::StapelSection;
+use crate::config::yaml::Mark;
+
+/// Checks the keys of a section, whatever its names.
+pub(super) fn check(context: &mut Context<'_>, section: &StapelSection) {
+    let StapelSection { from, from_image, from_artifact, broken, .. } = section;
+    let (from, from_image, from_artifact) = (filled(from), filled(from_image), filled(from_artifact));
+    if from.or(from_image).or(from_artifact).is_none() {
+        if !broken.iter().any(|key| matches!(*key, "from" | "fromImage" | "fromArtifact")) {
+            let message = format!("`{}` has no base", context.subject);
+            let problem = context.error(section_mark(section), code::REQUIRED, message);
+            problem.help = Some("add `from: IMAGE`, an image of a registry or of this config".to_owned());
+        }
+        return;
+    }
+    if let Some(field) = from_image {
+        context.deprecated(Deprecated::FromImage, field.mark);
+        if let Some(from) = from {
+            let message = "`fromImage` makes `from` meaningless".to_owned();
+            context.warnings.add(from.mark, message, "leave one of them out");
+        }
+    }
+    if let Some(artifact) = from_artifact {
+        context.deprecated(Deprecated::Artifact, artifact.mark);
+        let other = from_image.map(|field| ("fromImage", Some(field))).or(from.map(|field| ("from", Some(field))));
+        if let Some(other) = other {
+            context.exclusive(&[other, ("fromArtifact", Some(artifact))]);
+        }
+    }
+}
+
+/// Where a section is named.
+pub(super) fn section_mark(section: &StapelSection) -> Mark {
+    let image = section.image.as_ref().map(|image| image.mark);
+    image.or(section.artifact.as_ref().map(|artifact| artifact.mark)).unwrap_or(section.mark)
+}
+
+/// The base of the image of that name, and where it is written. Call [`check`] first; after an error it is `scratch`.
+pub(super) fn lower(
+    context: &mut Context<'_>,
+    section: &StapelSection,
+    own_name: &str,
+    names: &Names,
+) -> (Base, Option<Mark>) {
+    let base = if let Some(field) = filled(&section.from_artifact) {
+        from_artifact(context, field, own_name, names).map(|base| (base, field.mark))
+    } else if let Some(field) = filled(&section.from_image) {
+        if field.value == own_name {
+            itself(context, "fromImage", field);
+        }
+        from(context, "fromImage", field, own_name, names).map(|base| (base, field.mark))
+    } else {
+        filled(&section.from).and_then(|field| Some((from(context, "from", field, own_name, names)?, field.mark)))
+    };
+    let Some((base, mark)) = base else { return (Base::Scratch, None) };
+    (latest(context, section, base), Some(mark))
+}
+
+fn itself(context: &mut Context<'_>, key: &str, field: &At<String>) {
+    let problem = context.error(field.mark, code::CONFLICT, format!("`{key}` names the image itself"));
+    problem.help = Some("name another image".to_owned());
+}
+
+fn from_artifact(context: &mut Context<'_>, field: &At<String>, own_name: &str, names: &Names) -> Option<Base> {
+    if field.value == own_name {
+        itself(context, "fromArtifact", field);
+    }
+    let name = names.parse(context, "fromArtifact", field)?;
+    Some(if names.has(name.as_str()) && !names.is_artifact(&name) {
+        Base::Image { name }
+    } else {
+        Base::Artifact { name }
+    })
+}
+
+/// An image of the config when one has the name, else an image of a registry. The own name is never the image itself.
+fn from(context: &mut Context<'_>, key: &str, field: &At<String>, own_name: &str, names: &Names) -> Option<Base> {
+    if field.value == "scratch" {
+        return Some(Base::Scratch);
+    }
+    if field.value != own_name && names.has(&field.value) {
+        let name = names.parse(context, key, field)?;
+        return Some(if names.is_artifact(&name) { Base::Artifact { name } } else { Base::Image { name } });
+    }
+    match reference::canonical(&field.value) {
+        Ok(reference) => Some(Base::Registry { reference, latest: false }),
+        Err(reason) => {
+            let message = format!("{} {reason}", context.key(key));
+            let problem = context.at_build(field.mark, message);
+            problem.help = Some("name an image of this config, or one of a registry".to_owned());
+            Some(Base::Scratch)
+        }
+    }
+}
+
+/// `fromLatest` says something about an image of a registry only.
+fn latest(context: &mut Context<'_>, section: &StapelSection, base: Base) -> Base {
+    let Some(field) = section.from_latest.as_ref().filter(|_| is_true(&section.from_latest)) else { return base };
+    let reference = match &base {
+        Base::Registry { reference, .. } => reference.clone(),
+        _ => String::new(),
+    };
+    let claim = Claim::FromLatest { image: context.subject.clone(), reference };
+    if !context.claims.iter().any(|(known, _)| matches!(known, Claim::FromLatest { .. })) {
+        context.claim(field.mark, claim);
+    }
+    match base {
+        Base::Registry { reference, .. } => {
+            let latest = !reference::has_digest(&reference);
+            Base::Registry { reference, latest }
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,100 @@
+//! `import`: files of other images.
+
+use stages::spec::ImportSource;
+
+use super::context::{Context, filled};
+use super::dependencies::{When, when};
+use super::exports::{self, Export};
+use super::names::Names;
+use super::steps::STAGES;
+use super::warnings::Deprecated;
+use crate::config::read::At;
+use crate::config::reference;
+use crate::config::werf::code;
+use crate::config::werf::schema::{ImportEntry, Items};
+use crate::config::yaml::Mark;
+
+/// One import.
+pub(super) struct Import {
+    pub(super) export: Export,
+    pub(super) source: ImportSource,
+    /// Where the source is named.
+    pub(super) mark: Mark,
+    pub(super) when: When,
+}
+
+pub(super) fn lower(context: &mut Context<'_>, imports: &Option<At<Items<ImportEntry>>>, names: &Names) -> Vec<Import> {
+    let entries = imports.as_ref().map(|imports| imports.value.0.as_slice()).unwrap_or_default();
+    context.each("import", entries, |context, entry| import(context, entry, names))
+}
+
+fn import(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> Option<Import> {
+    let table = &entry.value;
+    let keys = exports::Keys {
+        mark: entry.mark,
+        broken: &table.broken,
+        add: table.add.as_ref(),
+        to: filled(&table.to).or(table.add.as_ref()),
+        include_paths: &table.include_paths,
+        exclude_paths: &table.exclude_paths,
+        owner: &table.owner,
+        group: &table.group,
+    };
+    let export = exports::lower(context, &keys);
+    let source = source(context, entry, names);
+    let when = when(context, entry.mark, &table.broken, &table.before, &table.after);
+    if let Some(field) = filled(&table.stage) {
+        stage(context, field);
+    }
+    if let Some(export) = export.as_ref().filter(|export| export.add == "/" && export.include_paths.is_empty()) {
+        let mark = table.add.as_ref().map_or(export.mark, |add| add.mark);
+        let message = format!("{} is the whole image: say which part of it", context.key("add"));
+        context.error(mark, code::REQUIRED, message).help = Some("add `includePaths`".to_owned());
+    }
+    let (source, mark) = source?;
+    Some(Import { export: export?, source, mark, when: when? })
+}
+
+fn source(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> Option<(ImportSource, Mark)> {
+    let ImportEntry { image, from, artifact, broken, .. } = &entry.value;
+    let keys = [("from", filled(from)), ("image", filled(image)), ("artifact", filled(artifact))];
+    let Some((key, field)) = context.exclusive(&keys) else {
+        if !broken.iter().any(|key| matches!(*key, "from" | "image" | "artifact")) {
+            let message = format!("`{}` does not say where from", context.reader.path());
+            let problem = context.error(entry.mark, code::REQUIRED, message);
+            problem.help =
+                Some("add `from: NAME`, an image of this config or one of a registry with its tag".to_owned());
+        }
+        return None;
+    };
+    match key {
+        "image" => context.deprecated(Deprecated::ImportImage, field.mark),
+        "artifact" => context.deprecated(Deprecated::Artifact, field.mark),
+        _ => {}
+    }
+    if key != "artifact"
+        && let Some(canonical) = reference::with_tag_or_digest(&field.value)
+    {
+        return Some((ImportSource::External(canonical), field.mark));
+    }
+    let name = names.parse(context, key, field)?;
+    let source = if names.is_artifact(&name) { ImportSource::Artifact(name) } else { ImportSource::Image(name) };
+    Some((source, field.mark))
+}
+
+/// A stage of the source in place of its last one is checked, and refused when it comes to a build.
+fn stage(context: &mut Context<'_>, field: &At<String>) {
+    context.deprecated(Deprecated::ImportStage, field.mark);
+    if STAGES.contains(&field.value.as_str()) {
+        let message = format!("{} is not supported: imports are taken from finished images", context.key("stage"));
+        context.at_build(field.mark, message).help = Some(
+            "make an image that ends with that stage, start the other one from it, and import from the first"
+                .to_owned(),
+        );
+        return;
+    }
+    let message = format!("{} names no stage that can be imported from", context.key("stage"));
+    let problem = context.error(field.mark, code::VALUE, message);
+    problem.label = Some(format!("is {:?}", super::paths::shortened(&field.value)));
+    problem.help = Some(format!("write one of {}", STAGES.join(", ")));
+}

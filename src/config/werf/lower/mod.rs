@@ -1,0 +1,127 @@
+//! Sections as written to the project specification.
+//!
+//! Problems are found in rounds, as werf finds them: what cannot be read, then what single sections say, then what holds
+//! between images. A round with problems is the last one, and reports all of its own; each section is looked at in every
+//! round, so that one run shows everything of a kind.
+
+mod ansible;
+mod base;
+mod cleanup;
+mod context;
+mod dependencies;
+mod docker;
+mod dockerfile;
+mod exports;
+mod git;
+mod image_spec;
+mod images;
+mod imports;
+mod mounts;
+mod names;
+mod paths;
+mod platforms;
+mod project;
+mod secrets;
+mod sections;
+mod stapel;
+mod steps;
+mod warnings;
+mod words;
+
+use self::context::Context;
+use self::images::Lowering;
+use self::names::Names;
+use self::project::Project;
+use self::sections::Written;
+use self::warnings::Warnings;
+use super::code;
+use crate::config::dialect::Lowered;
+use crate::config::yaml;
+use crate::source::Diagnostic;
+use crate::template::CommitFacts;
+
+/// Lowers a rendered `werf.yaml`. `commit` is what steps are told of the commit.
+pub(crate) fn lower(file: &str, text: &str, commit: &CommitFacts) -> Lowered {
+    let mut warnings = Warnings::default();
+    let mut lowered = Lowered::default();
+    if let Some((project, sections)) = read(file, text, &mut warnings, &mut lowered) {
+        let mut lowering = Lowering::new(&project, Names::of(&sections), commit);
+        lower_images(file, &mut lowering, &sections, &mut warnings, &mut lowered);
+        if lowered.problems.is_empty() {
+            lowered.project = project.lowered();
+        }
+    }
+    lowered.problems.append(&mut warnings.into_diagnostics(file));
+    lowered
+}
+
+/// The first round.
+fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) -> Option<(Project, Vec<Written>)> {
+    let (sections, mut problems) = yaml::parse_sections(file, text);
+    let mut context = Context::new(file, warnings);
+    let sections: Vec<Written> =
+        sections.into_iter().filter_map(|section| sections::read(&mut context, section)).collect();
+    let project = one_project(&mut context, &sections);
+    lowered.at_build.append(&mut context.at_build);
+    problems.append(&mut context.into_problems());
+    if problems.is_empty() && project.is_none() {
+        problems.push(without_project(file));
+    }
+    lowered.problems.append(&mut problems);
+    Some((project.filter(|_| lowered.problems.is_empty())?, sections))
+}
+
+fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Project> {
+    let mut found = None;
+    for section in sections {
+        let Written::Project(section) = section else { continue };
+        match &found {
+            None => found = Some((section.mark, project::lower(context, section))),
+            Some((first, _)) => {
+                let related = context.reader.place(*first);
+                let message = "there are two project sections";
+                let problem = context.error(section.mark, code::META_DUPLICATE, message);
+                *problem =
+                    problem.clone().label("again here").related(related, "first here").help("leave one of them out");
+            }
+        }
+    }
+    found.map(|(_, project)| project)
+}
+
+fn without_project(file: &str) -> Diagnostic {
+    Diagnostic::error("the config has no project section")
+        .code(code::META_MISSING)
+        .at(yaml::Mark { line: 1, column: 1, len: 0 }.place(file))
+        .help("start with a section of `configVersion: 1` and `project: NAME`, and a line `---` after it")
+}
+
+/// The other rounds, but for names and references, which are checked for all dialects alike.
+fn lower_images(
+    file: &str,
+    lowering: &mut Lowering<'_>,
+    sections: &[Written],
+    warnings: &mut Warnings,
+    lowered: &mut Lowered,
+) {
+    for section in sections {
+        let mut context = Context::new(file, warnings);
+        match section {
+            Written::Project(_) => continue,
+            Written::Stapel(section) => stapel::lower(lowering, &mut context, section),
+            Written::Dockerfile(section) => dockerfile::lower(lowering, &mut context, section),
+        }
+        lowered.claims.append(&mut context.claims);
+        lowered.at_build.append(&mut context.at_build);
+        let note = format!("in image `{}`", context.subject);
+        lowered.problems.extend(context.into_problems().into_iter().map(|problem| problem.note(note.clone())));
+    }
+    if lowered.problems.is_empty() {
+        let mut context = Context::new(file, warnings);
+        lowering.check_nameless(&mut context);
+        lowering.check_platforms(&mut context);
+        lowering.inherit_mounts();
+        lowered.problems.append(&mut context.into_problems());
+    }
+    lowered.images = std::mem::take(&mut lowering.images);
+}

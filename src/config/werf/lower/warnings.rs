@@ -1,0 +1,75 @@
+//! What works, but is worth a word: deprecated forms, once for each kind, and values that do not do what they seem to.
+
+use std::collections::BTreeMap;
+
+use crate::config::yaml::Mark;
+use crate::source::Diagnostic;
+
+/// A form that werf itself has a later one for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Deprecated {
+    Artifact,
+    FromImage,
+    ImportImage,
+    ImportStage,
+    Docker,
+    Ansible,
+    Nameless,
+    ContextAddFile,
+}
+
+impl Deprecated {
+    fn what(self) -> &'static str {
+        match self {
+            Self::Artifact => "`artifact`, `fromArtifact` and `import.artifact` are deprecated",
+            Self::FromImage => "`fromImage` is deprecated",
+            Self::ImportImage => "`import.image` is deprecated",
+            Self::ImportStage => "`import.stage` is deprecated",
+            Self::Docker => "`docker` is deprecated",
+            Self::Ansible => "`ansible` is deprecated",
+            Self::Nameless => "an image without a name is deprecated",
+            Self::ContextAddFile => "`contextAddFile` is deprecated",
+        }
+    }
+
+    fn instead(self) -> &'static str {
+        match self {
+            Self::Artifact => "make it an `image` with `final: false`",
+            Self::FromImage => "`from` takes the name of an image too",
+            Self::ImportImage => "`import.from` takes the name of an image too",
+            Self::ImportStage => "import from an image that ends with that stage",
+            Self::Docker => "write `imageSpec`",
+            Self::Ansible => "write the tasks as `shell` commands",
+            Self::Nameless => "give it a name: `image: NAME`",
+            Self::ContextAddFile => "write `contextAddFiles`",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Warnings {
+    deprecated: BTreeMap<Deprecated, (Mark, usize)>,
+    others: Vec<(Mark, String, &'static str)>,
+}
+
+impl Warnings {
+    pub(super) fn deprecated(&mut self, kind: Deprecated, mark: Mark) {
+        self.deprecated.entry(kind).or_insert((mark, 0)).1 += 1;
+    }
+
+    pub(super) fn add(&mut self, mark: Mark, message: String, help: &'static str) {
+        self.others.push((mark, message, help));
+    }
+
+    pub(super) fn into_diagnostics(self, file: &str) -> Vec<Diagnostic> {
+        let deprecated = self.deprecated.into_iter().map(|(kind, (mark, count))| {
+            let warning = Diagnostic::warning(kind.what()).at(mark.place(file)).help(kind.instead());
+            if count > 1 { warning.note(format!("{count} times in this config")) } else { warning }
+        });
+        let others = self
+            .others
+            .into_iter()
+            .map(|(mark, message, help)| Diagnostic::warning(message).at(mark.place(file)).help(help));
+        deprecated.chain(others).collect()
+    }
+}

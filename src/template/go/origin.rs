@@ -1,0 +1,88 @@
+//! Where the parts of a rendered text came from.
+
+use std::sync::Arc;
+
+use super::super::gotemplate::Span;
+use super::render::GoRequest;
+use crate::source::{Place, SourceFile};
+
+/// Where a place of a rendered text came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GoOrigin {
+    /// The same letters of a template.
+    Exact(Place),
+    /// An action of a template; the place is its line.
+    Action(Place),
+}
+
+/// The origins of a rendered text.
+#[derive(Debug, Default)]
+pub struct GoOrigins {
+    parts: Vec<Part>,
+    sources: Vec<Arc<SourceFile>>,
+}
+
+#[derive(Debug)]
+struct Part {
+    start: usize,
+    source: Option<usize>,
+    line: usize,
+    column: usize,
+    verbatim: bool,
+}
+
+impl GoOrigins {
+    pub(super) fn new(request: &GoRequest<'_>, spans: &[Span]) -> Self {
+        let mut names = vec![request.dialect.config_name()];
+        names.extend(request.library.iter().map(|template| template.name.as_str()));
+        let sources = std::iter::once(request.source).chain(request.library.iter().map(|template| &template.source));
+        let parts = spans.iter().map(|span| Part {
+            start: span.start,
+            source: names.iter().position(|name| name.as_bytes() == &*span.template),
+            line: span.line,
+            column: span.column,
+            verbatim: span.verbatim,
+        });
+        Self { parts: parts.collect(), sources: sources.map(|source| Arc::new(source.clone())).collect() }
+    }
+
+    /// Where a place of the rendered text came from; `None` when it is no place of it, or came from a text of `tpl`.
+    pub fn of(&self, rendered: &str, place: &Place) -> Option<GoOrigin> {
+        let line_start = start_of_line(rendered, place.line)?;
+        let line = rendered.get(line_start..)?.split('\n').next()?;
+        let byte = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(byte, _)| byte);
+        let start = line_start + byte(place.column.checked_sub(1)?);
+        let end = line_start + byte((place.column - 1).saturating_add(place.len));
+        let index = self.parts.partition_point(|part| part.start <= start).checked_sub(1)?;
+        let part = self.parts.get(index)?;
+        let source = self.sources.get(part.source?)?;
+        let next = self.parts.get(index + 1).map_or(usize::MAX, |next| next.start);
+        if !part.verbatim || end > next {
+            return whole_line(source, part.line).map(GoOrigin::Action);
+        }
+        let before = rendered.get(part.start..start)?;
+        let line = part.line + before.matches('\n').count();
+        let column = if let Some((_, rest)) = before.rsplit_once('\n') {
+            rest.chars().count() + 1
+        } else {
+            let text = source.text.split('\n').nth(part.line - 1)?;
+            text.get(..part.column)?.chars().count() + before.chars().count() + 1
+        };
+        Some(GoOrigin::Exact(Place { file: source.name.clone(), line, column, len: place.len }))
+    }
+}
+
+fn start_of_line(text: &str, line: usize) -> Option<usize> {
+    match line {
+        0 => None,
+        1 => Some(0),
+        _ => memchr::memchr_iter(b'\n', text.as_bytes()).nth(line - 2).map(|end| end + 1),
+    }
+}
+
+/// The text of a line without the white space around it.
+pub(super) fn whole_line(source: &SourceFile, line: usize) -> Option<Place> {
+    let text = source.text.split('\n').nth(line.checked_sub(1)?)?.trim_end();
+    let indent = text.chars().take_while(|letter| letter.is_whitespace()).count();
+    Some(Place { file: source.name.clone(), line, column: indent + 1, len: text.trim().chars().count() })
+}
