@@ -27,6 +27,7 @@ mod examples;
 mod failures;
 mod giterminism;
 mod goldens_gotemplate;
+mod goldens_werf_build;
 mod goldens_werf_config;
 mod images;
 mod native;
