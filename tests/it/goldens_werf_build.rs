@@ -113,7 +113,10 @@ impl<'a> Course<'a> {
             found = self.images(state, &report.expect("a build that succeeds writes its report"));
         } else {
             found.extend(exit_class(state, &output));
-            let named = state.stages_before_failure.iter().any(|stage| stage.name.ends_with("nstall") || stage.name.ends_with("etup"));
+            let named = state
+                .stages_before_failure
+                .iter()
+                .any(|stage| stage.name.ends_with("nstall") || stage.name.ends_with("etup"));
             match report {
                 Some(report) if named => {
                     found.extend(compare::stages_before_failure(&state.stages_before_failure, &report));

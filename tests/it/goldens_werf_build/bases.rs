@@ -161,6 +161,7 @@ fn healthcheck(text: &str) -> Json {
 /// A copy of a store: what is immutable by hard links, the rest by its bytes.
 pub(super) fn copy_store(from: &Path, to: &Path) {
     let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
-    let script = "mkdir \"$2\" && chmod 700 \"$2\" && cd \"$1\" && cp -a index* \"$2\" && cp -al blobs snapshots \"$2\"";
+    let script =
+        "mkdir \"$2\" && chmod 700 \"$2\" && cd \"$1\" && cp -a index* \"$2\" && cp -al blobs snapshots \"$2\"";
     crate::env::program("sh", ["-c", script, "copy", from, to]).expect("a shell").succeeds();
 }

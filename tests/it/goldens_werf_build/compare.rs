@@ -89,7 +89,11 @@ pub(super) fn stages_before_failure(wanted: &[Stage], report: &Report) -> Vec<Mi
             _ => ours == Some(Status::Planned),
         };
         if !fits {
-            found.push(mismatch("stages", &stage.name, format!("before the failure: want {}, got {ours:?}", stage.status)));
+            found.push(mismatch(
+                "stages",
+                &stage.name,
+                format!("before the failure: want {}, got {ours:?}", stage.status),
+            ));
         }
     }
     found
@@ -149,7 +153,9 @@ fn own_config(document: &Json) -> Map<String, Json> {
     let env: Map<String, Json> = env.map(|(name, value)| (name.to_owned(), value.into())).collect();
     config.insert("Env".to_owned(), env.into());
     for set in ["Volumes", "ExposedPorts"] {
-        if let Some(names) = config.get(set).and_then(Json::as_object).map(|set| set.keys().cloned().collect::<Vec<_>>()) {
+        if let Some(names) =
+            config.get(set).and_then(Json::as_object).map(|set| set.keys().cloned().collect::<Vec<_>>())
+        {
             config.insert(set.to_owned(), names.into());
         }
     }

@@ -74,12 +74,7 @@ impl History {
         Commit { recorded, built }
     }
 
-    fn write_commit(
-        &self,
-        state: &State,
-        parents: impl Iterator<Item = Oid>,
-        adapt: impl Fn(&str) -> String,
-    ) -> Oid {
+    fn write_commit(&self, state: &State, parents: impl Iterator<Item = Oid>, adapt: impl Fn(&str) -> String) -> Oid {
         for (path, file) in &state.files {
             if let Some(submodule) = &file.submodule {
                 self.make_submodule(path, submodule);

@@ -61,7 +61,7 @@ fn host(context: &mut Context<'_>, path: &At<String>) -> Option<MountSource> {
 
 fn named(context: &mut Context<'_>, from: &At<String>, to: Option<&str>) -> Option<MountSource> {
     match from.value.as_str() {
-        "tmp_dir" => Some(MountSource::Tmp),
+        "tmp_dir" => Some(MountSource::Run),
         "build_dir" => {
             context.claim(from.mark, Claim::BuildDirMount { to: to.unwrap_or_default().to_owned() });
             Some(MountSource::Cache)
