@@ -105,7 +105,7 @@ impl ProjectArguments {
                 (false, false) => Mode::Strict,
             },
             giterminism_config: self.giterminism_config.or_else(|| twins.variable("WERF_GITERMINISM_CONFIG")),
-            dev_ignore: self.dev_ignore,
+            dev_ignore: self.dev_ignore.into_iter().chain(twins.variables("WERF_DEV_IGNORE")).collect(),
             platforms: self.platform,
             env: context.env.clone(),
             registry: RegistryAccess { docker_config, insecure: self.insecure_registry, proxy },
@@ -131,6 +131,14 @@ impl<'c> Twins<'c> {
 
     fn variable(&self, name: &str) -> Option<String> {
         self.context.variable(name).filter(|_| self.hold).map(str::to_owned)
+    }
+
+    /// Those of a flag that may be given several times, which end in `_` and anything.
+    fn variables(&self, name: &str) -> Vec<String> {
+        let is_of =
+            |variable: &str| variable.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+        let set = self.context.env.iter().filter(|(variable, value)| self.hold && is_of(variable) && !value.is_empty());
+        set.map(|(_, value)| value.clone()).collect()
     }
 
     fn flag(&self, name: &str) -> bool {

@@ -107,6 +107,11 @@ impl CommandError {
         Self { code: ExitCode::Backend, class: None, ..Self::usage_text(message) }
     }
 
+    /// What giterminism refuses, each with its remedy.
+    pub(super) fn refused(diagnostics: Vec<Diagnostic>, sources: Vec<SourceFile>) -> Self {
+        Self { code: ExitCode::Giterminism, class: None, diagnostics, sources, ..Self::usage_text("") }
+    }
+
     /// Another process did the work, said what there was to say, and ended with this code.
     pub(super) fn finished(code: i32) -> Self {
         Self { finished: Some(u8::try_from(code).unwrap_or(1)), ..Self::usage_text("") }
@@ -178,6 +183,9 @@ impl From<ops::Error> for CommandError {
             E::Dockerfile { .. } => Self::new(ExitCode::Usage, &error)
                 .hint("name the other images on the command line, or leave these out by `'!NAME'`"),
             E::Git(ref git) => Self::new(ExitCode::Usage, &error).class(git.code()),
+            E::ProjectName { .. } => Self::new(ExitCode::Usage, &error)
+                .class(Some("meta-project"))
+                .hint("a name is latin letters in lower case, digits and inner hyphens, at most 50 of them"),
             E::ConfigOutside { .. } => Self::new(ExitCode::Usage, &error)
                 .class(Some("config-path"))
                 .hint("a config is read from the commit: move it into the repository, or name one that is there"),
@@ -216,11 +224,15 @@ impl CommandError {
     }
 
     fn from_giterminism(error: &giterminism::Error) -> Self {
-        let found = match error {
-            giterminism::Error::Refused(refusal) => Self::new(ExitCode::Giterminism, error).hint(refusal.remedy()),
-            _ => Self::new(ExitCode::Usage, error),
-        };
-        found.class(error.code())
+        let code = if error.is_refusal() { ExitCode::Giterminism } else { ExitCode::Usage };
+        let mut found = Self::new(code, error).class(error.code());
+        found.hints.extend(error.remedy());
+        if let giterminism::Error::Rules { text, mistakes } = error {
+            found.message = format!("giterminism rules `{}` cannot be used", text.name);
+            found.diagnostics.clone_from(mistakes);
+            found.sources = vec![(**text).clone()];
+        }
+        found
     }
 
     fn from_plan(error: &ops::Error, plan: &PlanError) -> Self {

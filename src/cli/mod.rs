@@ -3,15 +3,17 @@
 
 mod arguments;
 mod build;
+mod ci_env;
 mod completion;
 mod config;
 mod context;
 mod doctor;
 mod error;
+mod giterminism;
 mod interrupt;
 mod plan;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use context::Context;
 use error::CommandError;
@@ -33,6 +35,11 @@ enum Command {
     /// Look at the config
     #[command(subcommand)]
     Config(config::Command),
+    /// See what giterminism makes of the project
+    #[command(subcommand)]
+    Giterminism(giterminism::Command),
+    /// Print what a job of a CI system should export
+    CiEnv(ci_env::Arguments),
     /// Show what this machine lets builds do, and what to change where it doesn't
     Doctor(doctor::Arguments),
     /// Print a completion script for a shell
@@ -53,6 +60,8 @@ pub fn main() -> u8 {
         Command::Build(arguments) => build::run(&context, arguments),
         Command::Plan(arguments) => plan::run(&context, arguments),
         Command::Config(command) => config::run(&context, command),
+        Command::Giterminism(command) => giterminism::run(&context, command),
+        Command::CiEnv(arguments) => ci_env::run(&context, &arguments, &Cli::command()),
         Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Completion(arguments) => completion::run(&arguments),
     };

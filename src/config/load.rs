@@ -13,7 +13,7 @@ use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
 use super::{stager, validate, werf, yaml};
 use crate::source::{Diagnostic, FileReader, Place, Severity, SourceFile};
-use crate::template::GitValues;
+use crate::template::{CommitFacts, GitValues};
 
 /// What to load.
 #[derive(Clone)]
@@ -97,7 +97,7 @@ impl ConfigError {
 pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
     let text = render_text(request)?;
     let file = text.rendered().name.clone();
-    let mut lowered = lower(&text);
+    let mut lowered = lower(&text, &request.go.commit);
     let mut diagnostics = text.warnings().to_vec();
     diagnostics.extend(text.relocate(std::mem::take(&mut lowered.problems)));
     let at_build = text.relocate(std::mem::take(&mut lowered.at_build));
@@ -117,9 +117,9 @@ fn as_warning(problem: &Diagnostic) -> Diagnostic {
 }
 
 /// What the documents of a text say, in the order of their places.
-fn lower(text: &ConfigText) -> Lowered {
+fn lower(text: &ConfigText, commit: &CommitFacts) -> Lowered {
     match text.dialect() {
-        Dialect::Werf => lower_werf(text.rendered()),
+        Dialect::Werf => lower_werf(text.rendered(), commit),
         Dialect::Dapp => unsupported(text),
         _ => lower_native(text.rendered()),
     }
@@ -130,8 +130,8 @@ fn unsupported(text: &ConfigText) -> Lowered {
     Lowered { problems: vec![Diagnostic::error(message).help("write a `stager.yaml`")], ..Lowered::default() }
 }
 
-fn lower_werf(rendered: &SourceFile) -> Lowered {
-    let mut lowered = werf::lower(&rendered.name, &rendered.text);
+fn lower_werf(rendered: &SourceFile, commit: &CommitFacts) -> Lowered {
+    let mut lowered = werf::lower(&rendered.name, &rendered.text, commit);
     if !lowered.problems.iter().any(Diagnostic::is_error) {
         lowered.problems.extend(validate::check(&rendered.name, &lowered.images));
     }

@@ -115,7 +115,7 @@ impl Error {
 
     /// Whether giterminism refused, rather than something failing.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_))
+        matches!(self, Self::Refused(_) | Self::LfsPointer { .. })
     }
 
     /// What to do about it, where that is known.
@@ -166,12 +166,47 @@ pub struct Refusal {
     pub reason: String,
     /// The file of rules and the lines to add to it; empty if no rule can allow it.
     pub allow: String,
+    /// Links that lead to the names, and have to be allowed with them.
+    links: Vec<String>,
+}
+
+/// The file of rules that lines should be added to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Home<'a> {
+    /// Its path.
+    pub(super) file: &'a str,
+    /// It is werf's, which has other keys for some things.
+    pub(super) werf: bool,
+}
+
+impl Default for Home<'_> {
+    fn default() -> Self {
+        Self { file: RULES_FILES[0], werf: false }
+    }
+}
+
+impl Home<'_> {
+    fn key(self, rule: &'static str) -> &'static str {
+        match rule {
+            "config.native.allowFromLatest" if self.werf => "config.stapel.allowFromLatest",
+            "config.native.allowGitBranches" if self.werf => "config.stapel.git.allowBranch",
+            "config.native.allowHostMounts" if self.werf => "config.stapel.mount.allowFromPaths",
+            rule => rule,
+        }
+    }
 }
 
 impl Refusal {
     pub(super) fn new(kind: RefusalKind, rule: &'static str, names: Vec<String>) -> Self {
         let (what, reason) = (kind.describe(&names), kind.reason(names.len()).to_owned());
-        Self { kind, rule, what, reason, allow: allow(rule, &names), names }
+        Self { kind, rule, what, reason, allow: allow(Home::default(), rule, &names), links: Vec::new(), names }
+    }
+
+    /// The same with the lines for another file of rules.
+    pub(super) fn at_home(self, home: Home<'_>) -> Self {
+        let rule = home.key(self.rule);
+        let names: Vec<String> = self.links.iter().chain(&self.names).cloned().collect();
+        Self { allow: allow(home, rule, &names), rule, ..self }
     }
 
     /// The same for a file that was asked for by the name of a link, which a rule must allow too.
@@ -179,15 +214,13 @@ impl Refusal {
         if name == link {
             return Self::new(kind, rule, vec![name]);
         }
-        let allow = allow(rule, &[link.to_owned(), name.clone()]);
         let refusal = Self::new(kind, rule, vec![name]);
-        Self { reason: format!("{} (`{link}` leads there)", refusal.reason), allow, ..refusal }
+        Self { reason: format!("{} (`{link}` leads there)", refusal.reason), links: vec![link.to_owned()], ..refusal }
     }
 }
 
 /// What kind of thing was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RefusalKind {
     /// A file on disk that git does not know. These come first: what else differs may be what they replace.
     Untracked,
@@ -320,9 +353,10 @@ impl RefusalKind {
 }
 
 /// The lines of a rules file that allow the names under a key: a list, or `true` for a key that is a switch.
-fn allow(rule: &'static str, names: &[String]) -> String {
-    const SWITCHES: [&str; 6] = [
+fn allow(home: Home<'_>, rule: &'static str, names: &[String]) -> String {
+    const SWITCHES: [&str; 7] = [
         "config.allowUncommitted",
+        "config.stapel.allowFromLatest",
         "config.stapel.git.allowBranch",
         "config.stapel.mount.allowBuildDir",
         "config.native.allowFromLatest",
@@ -332,7 +366,7 @@ fn allow(rule: &'static str, names: &[String]) -> String {
     if rule.is_empty() {
         return String::new();
     }
-    let mut lines = format!("{}:\ngiterminismConfigVersion: 1", RULES_FILES[0]);
+    let mut lines = format!("{}:\ngiterminismConfigVersion: 1", home.file);
     let parts: Vec<&str> = rule.split('.').collect();
     for (depth, part) in parts.iter().enumerate() {
         let value = match (depth + 1 == parts.len(), SWITCHES.contains(&rule)) {

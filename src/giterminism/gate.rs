@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stages::ObjectId;
 
-use super::error::{Error, IN_COMMIT, Refusal, RefusalKind};
+use super::error::{Error, Home, IN_COMMIT, Refusal, RefusalKind};
 use super::patterns::{absolute, clean};
 use super::reader::FileClass;
-use super::rules::{RULES_FILES, Rules};
+use super::rules::{Flavour, RULES_FILES, Rules};
 use crate::git::Repository;
 use crate::source::{Diagnostic, SourceFile};
 
@@ -57,7 +57,7 @@ pub struct GateOptions {
 }
 
 /// Something that was read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Read {
     /// What it was.
     pub kind: ReadKind,
@@ -68,7 +68,8 @@ pub struct Read {
 }
 
 /// What kind of thing was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ReadKind {
     /// A file of the commit.
     Committed,
@@ -90,6 +91,8 @@ pub struct Gate {
     pub(super) repository: Repository,
     pub(super) options: GateOptions,
     pub(super) rules: Vec<Rules>,
+    /// The files that they are from.
+    rules_read: Vec<String>,
     pub(super) config: Option<String>,
     pub(super) templates: Option<String>,
     pub(super) checksum_cache: Option<PathBuf>,
@@ -113,21 +116,22 @@ impl Gate {
             repository,
             options,
             rules: Vec::new(),
+            rules_read: Vec::new(),
             config: None,
             templates: None,
             checksum_cache: None,
             state: Mutex::default(),
         };
-        gate.rules = gate.read_rules()?;
+        (gate.rules_read, gate.rules) = gate.read_rules()?.into_iter().unzip();
         Ok(gate)
     }
 
-    fn read_rules(&self) -> Result<Vec<Rules>, Error> {
+    fn read_rules(&self) -> Result<Vec<(String, Rules)>, Error> {
         let mut rules = Vec::new();
         let own = self.options.rules.as_deref();
         for file in own.map_or_else(|| RULES_FILES.to_vec(), |own| vec![own]) {
             match self.read_file(FileClass::Rules, file)? {
-                Some(content) => rules.push(Rules::parse(file, &text_of(file, &content)?)?),
+                Some(content) => rules.push((file.to_owned(), Rules::parse(file, &text_of(file, &content)?)?)),
                 None if own.is_some() => {
                     return Err(Error::NotFound { path: file.to_owned(), place: IN_COMMIT });
                 }
@@ -178,7 +182,7 @@ impl Gate {
                 Some(known) => {
                     let mut names = known.names.clone();
                     names.extend(refusal.names.iter().filter(|name| !known.names.contains(name)).cloned());
-                    *known = Refusal::new(known.kind, known.rule, names);
+                    *known = Refusal::new(known.kind, known.rule, names).at_home(self.home_of_rules());
                 }
                 None => merged.push(refusal.clone()),
             }
@@ -240,14 +244,23 @@ impl Gate {
         self.check(allowed, RefusalKind::CustomTag, "cli.allowCustomTags", tag)
     }
 
+    /// Refuses one thing that the rules do not allow. Claims of the config are all put to the gate in any case, so that a
+    /// survey needs no help here.
     pub(super) fn check(&self, allowed: bool, kind: RefusalKind, rule: &'static str, name: &str) -> Result<(), Error> {
-        if allowed { Ok(()) } else { self.refuse(kind, rule, vec![name.to_owned()]) }
+        if allowed {
+            return Ok(());
+        }
+        let refusal = Refusal::new(kind, rule, vec![name.to_owned()]).at_home(self.home_of_rules());
+        self.state().refused.insert(refusal.clone());
+        if self.options.mode.is_loose() { Ok(()) } else { Err(refusal.into()) }
     }
 
     /// Whether an environment variable may be read, and its value.
     pub(super) fn variable(&self, name: &str) -> Result<Option<String>, Error> {
         let allowed = self.any(|rules| rules.rendering.variables.allow(name));
-        self.check(allowed, RefusalKind::Variable, "config.goTemplateRendering.allowEnvVariables", name)?;
+        if !allowed {
+            self.refuse(RefusalKind::Variable, "config.goTemplateRendering.allowEnvVariables", vec![name.to_owned()])?;
+        }
         let value = self.options.env.get(name).cloned();
         self.note(ReadKind::Variable, name, value.as_deref().map(str::as_bytes));
         Ok(value)
@@ -264,11 +277,40 @@ impl Gate {
 
     /// The same for several kinds at once, of which the first becomes the error.
     pub(super) fn refuse_all(&self, refusals: Vec<Refusal>) -> Result<(), Error> {
+        let refusals = refusals.into_iter().map(|refusal| refusal.at_home(self.home_of_rules()));
+        let refusals: Vec<Refusal> = refusals.collect();
         self.state().refused.extend(refusals.iter().cloned());
         match refusals.into_iter().next() {
             Some(refusal) if !(self.options.mode.is_loose() || self.options.survey) => Err(refusal.into()),
             _ => Ok(()),
         }
+    }
+
+    /// The file of rules that people would add to: the one that is there, else that of the config's dialect.
+    fn home_of_rules(&self) -> Home<'_> {
+        let [own, werf] = RULES_FILES;
+        let is_there = |file: &str| self.rules_read.iter().any(|read| read == file);
+        let written_in_werf = || {
+            let config = self.config.as_deref().map(|path| path.rsplit('/').next().unwrap_or(path));
+            config.map_or_else(|| self.is_werf_project(), |name| matches!(name, "werf.yaml" | "werf.yml"))
+        };
+        match self.options.rules.as_deref() {
+            Some(file) => Home { file, werf: Flavour::of_file(file) == Flavour::Werf },
+            None if is_there(own) => Home { file: own, werf: false },
+            None if is_there(werf) || written_in_werf() => Home { file: werf, werf: true },
+            None => Home { file: own, werf: false },
+        }
+    }
+
+    /// Whether the commit, or else the disk, has a config of werf and none of stager.
+    fn is_werf_project(&self) -> bool {
+        let has = |name: &str| {
+            let Ok(location) = self.locate(name) else { return false };
+            let in_commit = self.repository.entry(&self.options.tree, &location.full);
+            in_commit.is_ok_and(|entry| entry.is_some()) || self.options.directory.join(name).exists()
+        };
+        let any = |stem: &str| ["yaml", "yml"].iter().any(|ending| has(&format!("{stem}.{ending}")));
+        any("werf") && !any("stager")
     }
 
     pub(super) fn note(&self, kind: ReadKind, name: &str, content: Option<&[u8]>) {

@@ -61,6 +61,9 @@ pub(super) fn read(file: &str, text: &str) -> Result<Rules, Error> {
     if reader.mistakes.is_empty() {
         return Ok(reader.rules);
     }
+    for mistake in &mut reader.mistakes {
+        mistake.code = Some("giterminism-config-invalid".to_owned());
+    }
     let source = SourceFile { name: file.to_owned(), text: text.chars().take(MAX_SIZE).collect() };
     Err(Error::Rules { text: Box::new(source), mistakes: reader.mistakes })
 }

@@ -78,7 +78,7 @@ pub fn build(options: &BuildOptions, events: &Arc<dyn EventSink>, cancel: &Cance
     events.send(Event::Planned { images: images.len(), stages: need.missing() });
     let run = Run { options, project: &project, plan: &plan, images, home: &home, events, cancel };
     std::thread::scope(|scope| {
-        let uncommitted = scope.spawn(|| project.warn_of_uncommitted(&plan, events));
+        let uncommitted = scope.spawn(|| project.warn_of_mapped(events));
         let result = match mode {
             Some(mode) if !idle => run.make(&mut index, need, mode, &outputs),
             _ => run.reuse(&mut index, &need),

@@ -39,6 +39,12 @@ pub enum Error {
         #[source]
         source: PlanError,
     },
+    /// A name for the project that is given beside the config.
+    #[error("WERF_PROJECT_NAME is no project name: `{name}`")]
+    ProjectName {
+        /// As given.
+        name: String,
+    },
     /// A config outside of the repository.
     #[error("the config `{path}` is outside of the git repository")]
     ConfigOutside {

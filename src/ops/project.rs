@@ -1,30 +1,28 @@
 //! A project, opened: its repository, its config at the commit, and what it may read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use stages::filter::PathFilter;
-use stages::plan::{Plan, StageTask};
-use stages::spec::{GitSource, SecretSource};
+use stages::plan::Plan;
+use stages::spec::SecretSource;
 use stages::{BlobId, ImageName, ObjectId, Platform};
 
 use super::Error;
+use super::mapped::Mapped;
 use crate::builder::CancelToken;
 use crate::config::{
     self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
 };
-use crate::git::{Head, Remotes, Repository, Scope, SnapshotOptions, Uncommitted};
-use crate::giterminism::{self, Gate, GateOptions, Mode};
+use crate::git::{Head, Remotes, Repository, SnapshotOptions};
+use crate::giterminism::{self, Gate, GateOptions, Mode, Refusal};
 use crate::plan;
 use crate::registry::{self, Client, Reference};
 use crate::report::{Event, EventSink};
 use crate::source::{Diagnostic, FileReader, Place, ReadError};
-
-/// How many uncommitted files a warning names.
-const NAMES: usize = 5;
 
 /// Which project, and under which rules.
 #[derive(Debug, Clone)]
@@ -37,12 +35,12 @@ pub struct ProjectOptions {
     pub dialect: Option<Dialect>,
     /// How giterminism is enforced.
     pub mode: Mode,
-    /// What Go templates are told.
-    pub templates: TemplateOptions,
     /// The one file of giterminism rules, relative to the project directory; `None` looks for them.
     pub giterminism_config: Option<String>,
     /// Patterns of changes that a snapshot of the working tree leaves out.
     pub dev_ignore: Vec<String>,
+    /// What Go templates are told.
+    pub templates: TemplateOptions,
     /// Platforms in place of the config's; empty keeps those.
     pub platforms: Vec<Platform>,
     /// The environment that templates and secrets may look into.
@@ -98,16 +96,21 @@ pub struct OpenProject {
 
 /// A project's files, before its config is read.
 pub struct ProjectFiles {
-    repository: Repository,
-    head: Head,
+    pub(super) repository: Repository,
+    pub(super) head: Head,
     tree: ObjectId,
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
     mode: Mode,
 }
 
 impl ProjectFiles {
     /// Opens the repository and the gate. `store` takes what a snapshot of the working tree needs.
     pub fn open(options: &ProjectOptions, store: &Path) -> Result<Self, Error> {
+        Self::open_as(options, store, false)
+    }
+
+    /// The same; a survey goes on after refusals, to find all of them.
+    pub(super) fn open_as(options: &ProjectOptions, store: &Path, survey: bool) -> Result<Self, Error> {
         let repository = Repository::discover(&options.directory)?;
         check_inside(&repository, options.config.as_deref())?;
         let head = repository.head()?;
@@ -128,7 +131,7 @@ impl ProjectFiles {
                 env: options.env.clone(),
                 directory: options.directory.clone(),
                 rules: options.giterminism_config.clone(),
-                survey: false,
+                survey,
             },
         )?;
         let gate = gate.with_checksum_cache(store.join("base-checksums-v1"));
@@ -188,24 +191,42 @@ impl ProjectFiles {
 
     /// Loads the config, and puts what it claims to the gate.
     pub fn load(&self, options: &ProjectOptions) -> Result<LoweredConfig, Error> {
-        let mut loaded = config::load(&self.request(options)?)?;
-        if !options.platforms.is_empty() {
-            loaded.project.platforms.clone_from(&options.platforms);
-        }
-        let refused: Vec<Diagnostic> = loaded
-            .claims
-            .iter()
-            .filter_map(|(claim, place)| {
-                let error = self.check(claim).err()?;
-                Some(refusal(error, place.clone(), image_at(&loaded, place)))
-            })
-            .collect();
+        let loaded = self.read(options)?;
+        let refused = self.refused(&loaded);
         if refused.is_empty() {
             return Ok(loaded);
         }
-        let diagnostics = loaded.text.relocate(refused);
         let rendered = Some(loaded.text.rendered().text.clone());
+        let diagnostics = refused.into_iter().map(|(diagnostic, _)| diagnostic).collect();
         Err(ConfigError { diagnostics, sources: loaded.text.sources(), rendered }.into())
+    }
+
+    /// Loads the config, and leaves its claims alone.
+    pub(super) fn read(&self, options: &ProjectOptions) -> Result<LoweredConfig, Error> {
+        let mut loaded = config::load(&self.request(options)?)?;
+        if let Some(name) = options.templates.project_name.as_ref().filter(|_| loaded.text.dialect() == Dialect::Werf) {
+            let parsed = name.parse().map_err(|_| Error::ProjectName { name: name.clone() });
+            loaded.project.name = parsed?;
+        }
+        if !options.platforms.is_empty() {
+            loaded.project.platforms.clone_from(&options.platforms);
+        }
+        Ok(loaded)
+    }
+
+    /// The claims that the gate does not grant, each at its place; without a refusal where something else is wrong.
+    pub(super) fn refused(&self, loaded: &LoweredConfig) -> Vec<(Diagnostic, Option<Refusal>)> {
+        let errors = loaded.claims.iter().filter_map(|(claim, place)| Some((self.check(claim).err()?, place)));
+        let (refusals, diagnostics): (Vec<_>, Vec<_>) = errors
+            .map(|(error, place)| {
+                let refusal = match &error {
+                    giterminism::Error::Refused(refusal) => Some(refusal.clone()),
+                    _ => None,
+                };
+                (refusal, diagnostic(error, place.clone(), image_at(loaded, place)))
+            })
+            .unzip();
+        loaded.text.relocate(diagnostics).into_iter().zip(refusals).collect()
     }
 
     fn check(&self, claim: &Claim) -> Result<(), giterminism::Error> {
@@ -223,6 +244,23 @@ impl ProjectFiles {
             Claim::SecretFile { path } => self.gate.check_secret(&SecretSource::File(path.clone())),
         }
     }
+}
+
+/// The changes that a snapshot takes: all but those that match. A pattern without `/` is a name anywhere in the project,
+/// any other a path in it; a directory stands for all that is in it.
+fn ignored(repository: &Repository, patterns: &[String]) -> Result<PathFilter, Error> {
+    let above = String::from_utf8_lossy(repository.prefix()).into_owned();
+    let whole = |pattern: &String| {
+        let bare = pattern.trim_end_matches('/');
+        let anywhere = if bare.contains('/') { "" } else { "**/" };
+        let above = if above.is_empty() { String::new() } else { format!("{}/", globset::escape(&above)) };
+        format!("{above}{anywhere}{}", bare.trim_start_matches('/'))
+    };
+    let exclude: Vec<String> = patterns.iter().map(whole).collect();
+    PathFilter::new(&[], &exclude).map_err(|error| {
+        let bad = patterns.iter().find(|pattern| PathFilter::new(&[], &[whole(pattern)]).is_err());
+        Error::DevIgnore { pattern: bad.cloned().unwrap_or_default(), reason: error.to_string() }
+    })
 }
 
 /// Such as `2024-03-01 12:00:00 +0000 +0000`: Go prints a zone without a name twice.
@@ -243,23 +281,6 @@ fn check_inside(repository: &Repository, config: Option<&str>) -> Result<(), Err
     Ok(())
 }
 
-/// The changes that a snapshot takes: all but those that match. A pattern without `/` is a name anywhere in the project,
-/// any other a path in it; a directory stands for all that is in it.
-fn ignored(repository: &Repository, patterns: &[String]) -> Result<PathFilter, Error> {
-    let above = String::from_utf8_lossy(repository.prefix()).into_owned();
-    let whole = |pattern: &String| {
-        let bare = pattern.trim_end_matches('/');
-        let anywhere = if bare.contains('/') { "" } else { "**/" };
-        let above = if above.is_empty() { String::new() } else { format!("{}/", globset::escape(&above)) };
-        format!("{above}{anywhere}{}", bare.trim_start_matches('/'))
-    };
-    let exclude: Vec<String> = patterns.iter().map(whole).collect();
-    PathFilter::new(&[], &exclude).map_err(|error| {
-        let bad = patterns.iter().find(|pattern| PathFilter::new(&[], &[whole(pattern)]).is_err());
-        Error::DevIgnore { pattern: bad.cloned().unwrap_or_default(), reason: error.to_string() }
-    })
-}
-
 /// What lets a config be read, but not be built.
 fn refuse_unbuildable(config: &LoweredConfig) -> Result<(), Error> {
     if config.at_build.is_empty() {
@@ -276,7 +297,7 @@ fn image_at<'c>(config: &'c LoweredConfig, place: &Place) -> Option<&'c ImageNam
 }
 
 /// A claim that the gate does not grant, where the config makes it.
-fn refusal(error: giterminism::Error, place: Place, image: Option<&ImageName>) -> Diagnostic {
+fn diagnostic(error: giterminism::Error, place: Place, image: Option<&ImageName>) -> Diagnostic {
     let error: ReadError = error.into();
     let mut diagnostic = Diagnostic::of_read(&error).at(place);
     if let Some(image) = image {
@@ -333,73 +354,17 @@ impl OpenProject {
         })
     }
 
-    /// Warns of mapped files that differ from the commit: they are not what is built.
-    pub fn warn_of_uncommitted(&self, plan: &Plan, events: &Arc<dyn EventSink>) {
-        if self.mode.is_dev() {
-            return;
+    /// Warns of mapped files that are not what is built as the work tree has them.
+    pub fn warn_of_mapped(&self, events: &Arc<dyn EventSink>) {
+        let mapped = Mapped::of(&self.repository, &self.config.project);
+        for message in mapped.warnings(&self.head, &self.tree, self.mode) {
+            events.send(Event::Warning { message });
         }
-        let Ok(filters) = self.mapped(plan) else { return };
-        let scopes: Vec<Scope<'_>> = filters.iter().map(|(path, filter)| Scope { path, filter }).collect();
-        if scopes.is_empty() {
-            return;
-        }
-        match self.repository.uncommitted(&self.head, &scopes, NAMES, threads()) {
-            Ok(uncommitted) if uncommitted.is_clean() => {}
-            Ok(uncommitted) => events.send(Event::Warning { message: describe(&uncommitted) }),
-            Err(error) => {
-                let message = format!("cannot tell whether mapped files differ from the commit: {error}");
-                events.send(Event::Warning { message });
-            }
-        }
-    }
-
-    /// The local directories and files that the plan maps, with their filters; one within another is looked at once.
-    fn mapped(&self, plan: &Plan) -> Result<Vec<(Vec<u8>, PathFilter)>, Error> {
-        let mut seen = BTreeSet::new();
-        let mut mapped = Vec::new();
-        for image in &plan.images {
-            for stage in &image.stages {
-                let StageTask::Git { mappings } = &stage.task else { continue };
-                for mapping in mappings.iter().map(|resolved| &resolved.mapping) {
-                    let key = (&mapping.add, &mapping.include_paths, &mapping.exclude_paths);
-                    if mapping.source != GitSource::Local || !seen.insert(key) {
-                        continue;
-                    }
-                    let filter = PathFilter::new(&mapping.include_paths, &mapping.exclude_paths);
-                    if let Ok(filter) = filter {
-                        mapped.push((self.repository.in_project(&mapping.add)?, filter));
-                    }
-                }
-            }
-        }
-        let whole: Vec<Vec<u8>> =
-            mapped.iter().filter(|(_, filter)| filter.is_everything()).map(|(path, _)| path.clone()).collect();
-        mapped.retain(|(path, filter)| {
-            !whole.iter().any(|above| (above != path || !filter.is_everything()) && is_within(path, above))
-        });
-        Ok(mapped)
     }
 }
 
-fn threads() -> usize {
+pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn is_within(path: &[u8], directory: &[u8]) -> bool {
-    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
-fn describe(uncommitted: &Uncommitted) -> String {
-    let total = uncommitted.modified + uncommitted.added + uncommitted.removed;
-    let names: Vec<String> =
-        uncommitted.names.iter().map(|(path, _)| String::from_utf8_lossy(path).into_owned()).collect();
-    let more = if total > names.len() as u64 { ", ..." } else { "" };
-    format!(
-        "{total} mapped file{} from the commit and {} not built: {}{more}; --dev builds them",
-        if total == 1 { " differs" } else { "s differ" },
-        if total == 1 { "is" } else { "are" },
-        names.join(", ")
-    )
 }
 
 fn client(access: &RegistryAccess, cancel: &CancelToken, events: &Arc<dyn EventSink>) -> Client {

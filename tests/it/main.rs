@@ -20,6 +20,7 @@ mod env;
 
 mod build;
 mod cache;
+mod ci_env;
 mod concurrency;
 mod config;
 mod digests;

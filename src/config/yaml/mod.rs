@@ -84,7 +84,8 @@ pub struct Section {
 /// Reads a YAML 1.1 text; `file` names it in places. Documents with nothing but comments are left out; one that says
 /// `null` is there.
 pub fn parse_sections(file: &str, text: &str) -> (Vec<Section>, Vec<Diagnostic>) {
-    let (chunks, mut problems) = split::sections(file, text);
+    let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (chunks, mut problems) = split::sections(file, bare);
     let mut nodes = 0;
     let mut sections = Vec::new();
     for chunk in chunks {

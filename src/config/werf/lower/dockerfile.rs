@@ -38,7 +38,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, sect
     let is_final = present(&section.is_final).copied().unwrap_or(true);
     let platforms = platforms::lower(context, listed(&section.platform));
     for Named { name, mark } in names(context, "image", written) {
-        let config = lowering.image_spec(own_config.clone(), is_final, &name).filter(|post| !post.is_empty());
+        let config = lowering.image_spec(own_config.clone(), is_final, &name);
         let conveyor = config.map(|post| Place::new(StageKind::ImagePost, "imageSpec", Content::Post(Box::new(post))));
         let spec = ImageSpec {
             artifact: false,

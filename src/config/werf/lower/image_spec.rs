@@ -27,16 +27,17 @@ pub(super) fn lower(context: &mut Context<'_>, table: &ImageSpecTable) -> Post {
 fn lower_config(context: &mut Context<'_>, config: &ImageSpecConfig) -> Post {
     check_patterns(context, "removeLabels", listed(&config.remove_labels));
     check_patterns(context, "removeEnv", listed(&config.remove_env));
-    let entrypoint = set_or_cleared(&config.entrypoint, is_true(&config.clear_entrypoint));
+    let entrypoint = command(context, ("entrypoint", &config.entrypoint), ("clearEntrypoint", &config.clear_entrypoint));
+    let cmd = command(context, ("cmd", &config.cmd), ("clearCmd", &config.clear_cmd));
     // An entrypoint makes the inherited command meaningless.
-    let clears_cmd = is_true(&config.clear_cmd) || present(&config.entrypoint).is_some();
+    let cmd = cmd.or_else(|| entrypoint.as_ref().filter(|arguments| !arguments.is_empty()).map(|_| Vec::new()));
     let cleared = |field: &Option<At<String>>, clear: bool| owned(field).or_else(|| clear.then(String::new));
     let expose = present(&config.expose);
     Post {
         labels: map(config.labels.as_ref()),
         env: map(config.env.as_ref()),
         entrypoint,
-        cmd: set_or_cleared(&config.cmd, clears_cmd),
+        cmd,
         workdir: cleared(&config.working_dir, is_true(&config.clear_working_dir)),
         user: cleared(&config.user, is_true(&config.clear_user)),
         stop_signal: owned(&config.stop_signal),
@@ -53,8 +54,19 @@ fn lower_config(context: &mut Context<'_>, config: &ImageSpecConfig) -> Post {
     }
 }
 
-fn set_or_cleared(field: &Option<At<Maybe<Vec<At<String>>>>>, clear: bool) -> Option<Vec<String>> {
-    present(field).map(|items| values(items)).or_else(|| clear.then(Vec::new))
+/// Arguments that are set, or cleared by a key of their own; an empty list does nothing, as in werf.
+fn command(
+    context: &mut Context<'_>,
+    (key, field): (&str, &Option<At<Maybe<Vec<At<String>>>>>),
+    (clear_key, clear): (&str, &Option<At<bool>>),
+) -> Option<Vec<String>> {
+    let items = present(field).map(|items| values(items));
+    if let (Some(field), Some([]), false) = (field, items.as_deref(), is_true(clear)) {
+        let message = format!("an empty {} keeps what the base has", context.key(key));
+        let help = if clear_key == "clearCmd" { "`clearCmd: true` clears it" } else { "`clearEntrypoint: true` clears it" };
+        context.warnings.add(field.mark, message, help);
+    }
+    items.filter(|items| !items.is_empty()).or_else(|| is_true(clear).then(Vec::new))
 }
 
 /// Numbers are seconds; what is zero is not set.

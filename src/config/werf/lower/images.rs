@@ -14,12 +14,15 @@ use crate::config::dialect::LoweredImage;
 use crate::config::read::At;
 use crate::config::werf::code;
 use crate::config::yaml::Mark;
+use crate::template::CommitFacts;
 
 /// What lowering images goes on.
 pub(super) struct Lowering<'a> {
     pub(super) project: &'a Project,
     pub(super) names: Names,
     pub(super) images: Vec<LoweredImage>,
+    /// What steps see without being keyed by it.
+    pub(super) step_env: BTreeMap<String, String>,
 }
 
 /// A name, and where it is written.
@@ -47,7 +50,19 @@ pub(super) fn names(context: &mut Context<'_>, key: &str, written: &[At<String>]
     names
 }
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
+    pub(super) fn new(project: &'a Project, names: Names, commit: &CommitFacts) -> Self {
+        let step_env = [
+            ("LANG", "C.UTF-8".to_owned()),
+            ("LC_ALL", "C.UTF-8".to_owned()),
+            ("WERF_COMMIT_HASH", commit.hash.clone()),
+            ("WERF_COMMIT_TIME_HUMAN", commit.date_human.clone()),
+            ("WERF_COMMIT_TIME_UNIX", commit.date_unix.to_string()),
+        ];
+        let step_env = step_env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { project, names, images: Vec::new(), step_env }
+    }
+
     /// An image's config with the project's part put over it, which only final images get.
     pub(super) fn image_spec(&self, own: Option<Post>, is_final: bool, name: &ImageName) -> Option<Post> {
         let global = self.project.image_spec.as_ref().filter(|_| is_final);

@@ -38,13 +38,15 @@ use super::code;
 use crate::config::dialect::Lowered;
 use crate::config::yaml;
 use crate::source::Diagnostic;
+use crate::template::CommitFacts;
 
-/// Lowers a rendered `werf.yaml`.
-pub(crate) fn lower(file: &str, text: &str) -> Lowered {
+/// Lowers a rendered `werf.yaml`. `commit` is what steps are told of the commit.
+pub(crate) fn lower(file: &str, text: &str, commit: &CommitFacts) -> Lowered {
     let mut warnings = Warnings::default();
     let mut lowered = Lowered::default();
     if let Some((project, sections)) = read(file, text, &mut warnings, &mut lowered) {
-        lower_images(file, &project, &sections, &mut warnings, &mut lowered);
+        let mut lowering = Lowering::new(&project, Names::of(&sections), commit);
+        lower_images(file, &mut lowering, &sections, &mut warnings, &mut lowered);
         if lowered.problems.is_empty() {
             lowered.project = project.lowered();
         }
@@ -95,14 +97,19 @@ fn without_project(file: &str) -> Diagnostic {
 }
 
 /// The other rounds, but for names and references, which are checked for all dialects alike.
-fn lower_images(file: &str, project: &Project, sections: &[Written], warnings: &mut Warnings, lowered: &mut Lowered) {
-    let mut lowering = Lowering { project, names: Names::of(sections), images: Vec::new() };
+fn lower_images(
+    file: &str,
+    lowering: &mut Lowering<'_>,
+    sections: &[Written],
+    warnings: &mut Warnings,
+    lowered: &mut Lowered,
+) {
     for section in sections {
         let mut context = Context::new(file, warnings);
         match section {
             Written::Project(_) => continue,
-            Written::Stapel(section) => stapel::lower(&mut lowering, &mut context, section),
-            Written::Dockerfile(section) => dockerfile::lower(&mut lowering, &mut context, section),
+            Written::Stapel(section) => stapel::lower(lowering, &mut context, section),
+            Written::Dockerfile(section) => dockerfile::lower(lowering, &mut context, section),
         }
         lowered.claims.append(&mut context.claims);
         lowered.at_build.append(&mut context.at_build);
@@ -116,5 +123,5 @@ fn lower_images(file: &str, project: &Project, sections: &[Written], warnings: &
         lowering.inherit_mounts();
         lowered.problems.append(&mut context.into_problems());
     }
-    lowered.images = lowering.images;
+    lowered.images = std::mem::take(&mut lowering.images);
 }

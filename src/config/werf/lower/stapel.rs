@@ -87,7 +87,7 @@ fn parts(
     let mounts = mounts::lower(context, &section.mount);
     let mut mappings = git::lower(context, &section.git);
     let secrets = secrets::lower(context, &section.secrets);
-    let steps = steps::lower(context, section, &mappings, &secrets);
+    let steps = steps::lower(context, section, &mappings, &secrets, &lowering.step_env);
     let mut imported = imports::lower(context, &section.import, &lowering.names);
     let mut placed: Vec<&mut Export> = mappings.iter_mut().map(|mapping| &mut mapping.export).collect();
     placed.extend(imported.iter_mut().map(|import| &mut import.export));
@@ -244,7 +244,6 @@ impl Parts {
         let docker = self.docker.clone().map(|post| ("dockerInstructions", post));
         let image_spec = lowering.image_spec(self.image_spec.clone(), self.is_final, name);
         let config = docker.into_iter().chain(image_spec.map(|post| ("imageSpec", post)));
-        let config = config.filter(|(_, post)| !post.is_empty());
         places.extend(config.map(|(slot, post)| Place::new(StageKind::ImagePost, slot, Content::Post(Box::new(post)))));
         places
     }

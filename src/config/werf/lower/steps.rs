@@ -37,6 +37,7 @@ pub(super) fn lower(
     section: &StapelSection,
     mappings: &[Mapping],
     secrets: &[Secret],
+    unkeyed_env: &BTreeMap<String, String>,
 ) -> Steps {
     let (shell, ansible) = (present(&section.shell), present(&section.ansible));
     if let (Some(shell), Some(ansible)) = (shell, ansible) {
@@ -80,7 +81,7 @@ pub(super) fn lower(
                 command,
                 files,
                 env: BTreeMap::new(),
-                unkeyed_env: BTreeMap::new(),
+                unkeyed_env: unkeyed_env.clone(),
                 cache_versions,
                 network,
                 caches: Vec::new(),
