@@ -7,3 +7,6 @@ mod lower;
 mod schema;
 
 pub(crate) use lower::lower;
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ pub(super) struct Keys<'a> {
     pub(super) broken: &'a [&'static str],
     pub(super) add: Option<&'a At<String>>,
     pub(super) to: Option<&'a At<String>>,
+    /// Whether a target that is not there is the source's own path.
+    pub(super) to_is_add: bool,
     pub(super) include_paths: &'a Option<At<Texts>>,
     pub(super) exclude_paths: &'a Option<At<Texts>>,
     pub(super) owner: &'a Option<At<String>>,
@@ -34,7 +36,10 @@ pub(super) struct Export {
 
 pub(super) fn lower(context: &mut Context<'_>, keys: &Keys<'_>) -> Option<Export> {
     let add = path(context, "add", keys.add, keys);
-    let to = path(context, "to", keys.to, keys);
+    let to = match keys.to {
+        None if keys.to_is_add && !keys.broken.contains(&"to") => add.clone(),
+        to => path(context, "to", to, keys),
+    };
     if let Some(written) = keys.to.filter(|to| to.value.len() > 1 && to.value.ends_with('/')) {
         let message = format!("the slash at the end of {} means nothing", context.key("to"));
         context.warnings.add(written.mark, message, "what `add` names is placed as this path, never inside it");

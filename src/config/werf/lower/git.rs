@@ -55,6 +55,7 @@ fn mapping(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<Mapping> {
         broken: &table.broken,
         add,
         to: table.to.as_ref(),
+        to_is_add: false,
         include_paths: &table.include_paths,
         exclude_paths: &table.exclude_paths,
         owner: &table.owner,
@@ -66,7 +67,7 @@ fn mapping(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<Mapping> {
     if let Some(auth) = present(&table.basic_auth) {
         basic_auth(context, entry, auth);
     }
-    Some(Mapping { export: export?, source: source?, install, before_setup, setup })
+    Some(Mapping { export: export?, source, install, before_setup, setup })
 }
 
 fn stage_dependencies(context: &mut Context<'_>, table: Option<&StageDependencies>) -> [Vec<String>; 3] {
@@ -77,7 +78,7 @@ fn stage_dependencies(context: &mut Context<'_>, table: Option<&StageDependencie
     })
 }
 
-fn source(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<GitSource> {
+fn source(context: &mut Context<'_>, entry: &At<GitEntry>) -> GitSource {
     let table = &entry.value;
     let keys = [("branch", filled(&table.branch)), ("tag", filled(&table.tag)), ("commit", filled(&table.commit))];
     let Some(url) = filled(&table.url) else {
@@ -86,7 +87,7 @@ fn source(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<GitSource> 
             let problem = context.error(field.mark, code::CONFLICT, message);
             problem.help = Some("without `url`, the content is that of the commit being built".to_owned());
         }
-        return Some(GitSource::Local);
+        return GitSource::Local;
     };
     let branch = filled(&table.branch);
     if branch.is_some() || keys.iter().all(|(_, field)| field.is_none()) {
@@ -104,7 +105,7 @@ fn source(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<GitSource> 
         }
         None => GitReference::Branch("HEAD".to_owned()),
     };
-    Some(GitSource::Remote { url: url.value.clone(), reference })
+    GitSource::Remote { url: url.value.clone(), reference }
 }
 
 fn commit_id(context: &mut Context<'_>, commit: &At<String>) -> String {
