@@ -23,6 +23,8 @@ const DOWNLOADS: usize = 4;
 pub(super) struct LayerBlob {
     pub(super) blob: StoredBlob,
     pub(super) media_type: String,
+    /// For a layer of an outside base: the reference it came by, to fetch it when its bytes are needed.
+    pub(super) origin: Option<String>,
 }
 
 /// Metadata of what stager itself places: root's, at the fixed time.
@@ -127,7 +129,8 @@ pub(super) fn unpack(
     Ok(())
 }
 
-/// The blob of a layer: the one that came, or one made now; in either case it is in the store.
+/// The blob of a layer: the one that came, or one made now. The latter is in the store, the former is once it was fetched
+/// ([`fetch_blob`]).
 pub(super) fn layer_blob(
     worker: &mut Worker<'_, '_>,
     id: &ContentId,
@@ -136,17 +139,14 @@ pub(super) fn layer_blob(
     let (record, _) = worker.index.layer(id)?.ok_or(Error::LayerForgotten { layer: *id })?;
     let store = BlobStore::new(worker.engine.home.clone());
     if let LayerSource::Blob { blob, size, diff_id, origin, media_type } = record.source {
-        if !store.has(&blob, size) {
-            fetch(worker.engine, &store, &blob, size, origin.as_deref())?;
-        }
-        return Ok(LayerBlob { blob: StoredBlob { blob, diff_id, size }, media_type });
+        return Ok(LayerBlob { blob: StoredBlob { blob, diff_id, size }, media_type, origin });
     }
     let encoding = encoding(compression);
     let media_type = media_type(compression).to_owned();
     if let Some(blob) = worker.index.layer_blob(id, &encoding)?
         && store.has(&blob.blob, blob.size)
     {
-        return Ok(LayerBlob { blob, media_type });
+        return Ok(LayerBlob { blob, media_type, origin: None });
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut sink = store.create()?;
@@ -162,7 +162,17 @@ pub(super) fn layer_blob(
     sink.keep(&summary.blob)?;
     let blob = StoredBlob { blob: summary.blob, diff_id: summary.diff_id, size: summary.size };
     worker.index.save_layer_blob(id, &encoding, &blob)?;
-    Ok(LayerBlob { blob, media_type })
+    Ok(LayerBlob { blob, media_type, origin: None })
+}
+
+/// Fetches the blob of a layer, if it is not in the store.
+pub(super) fn fetch_blob(worker: &Worker<'_, '_>, layer: &LayerBlob) -> Result<(), Error> {
+    let store = BlobStore::new(worker.engine.home.clone());
+    let StoredBlob { blob, size, .. } = layer.blob;
+    if store.has(&blob, size) {
+        return Ok(());
+    }
+    fetch(worker.engine, &store, &blob, size, layer.origin.as_deref())
 }
 
 /// Passes bytes on until the run is interrupted.

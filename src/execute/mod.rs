@@ -19,6 +19,7 @@
 mod base;
 mod blobs;
 mod caches;
+mod describe;
 mod engine;
 mod error;
 mod export;
