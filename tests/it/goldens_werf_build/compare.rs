@@ -48,12 +48,19 @@ const COMPARED: [&str; 10] = [
     "imageSpec",
 ];
 
+/// A stage that is made from the same content as one before is not run again, only named anew (law 5 of the design); where
+/// werf runs it, the outcome is the same.
+fn is_cut_off(wanted: Option<&&str>, ours: Option<&&str>) -> bool {
+    ours == Some(&"relabelled") && matches!(wanted, Some(&"built" | &"reused"))
+}
+
 pub(super) fn stages(name: &str, wanted: &[Stage], report: &Report) -> Vec<Mismatch> {
     let image = report.image(name);
     let ours = image.stages.iter().filter_map(|stage| {
         let status = match stage.status {
             Status::Built => "built",
-            Status::Reused | Status::Relabelled => "reused",
+            Status::Reused => "reused",
+            Status::Relabelled => "relabelled",
             Status::Planned => "failed",
             Status::Absent => return None,
         };
@@ -63,7 +70,10 @@ pub(super) fn stages(name: &str, wanted: &[Stage], report: &Report) -> Vec<Misma
     let wanted = wanted.iter().map(|stage| (stage.name.as_str(), stage.status.as_str()));
     let wanted: BTreeMap<&str, &str> = wanted.filter(|(name, _)| COMPARED.contains(name)).collect();
     let names: BTreeSet<&str> = ours.keys().chain(wanted.keys()).copied().collect();
-    let differs = names.into_iter().filter(|stage| ours.get(stage) != wanted.get(stage));
+    let differs = names.into_iter().filter(|stage| {
+        let (wanted, ours) = (wanted.get(stage), ours.get(stage));
+        ours != wanted && !is_cut_off(wanted, ours)
+    });
     differs
         .map(|stage| {
             let say = |status: Option<&&str>| status.map_or("absent", |status| status).to_owned();
@@ -84,7 +94,7 @@ pub(super) fn stages_before_failure(wanted: &[Stage], report: &Report) -> Vec<Mi
     for stage in relevant {
         let ours = failing.stages.iter().find(|ours| ours.name == stage.name).map(|ours| ours.status);
         let fits = match stage.status.as_str() {
-            "built" => ours == Some(Status::Built),
+            "built" => matches!(ours, Some(Status::Built | Status::Relabelled)),
             "reused" => matches!(ours, Some(Status::Reused | Status::Relabelled)),
             _ => ours == Some(Status::Planned),
         };

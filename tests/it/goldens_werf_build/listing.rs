@@ -63,7 +63,22 @@ impl Listing {
             if node.kind != "dir" {
                 self.remove_below(&path);
             }
+            self.imply(&path);
             self.0.insert(path, node);
+        }
+    }
+
+    /// The directories above a path, made where a layer does not bring them, as whoever unpacks it makes them.
+    fn imply(&mut self, path: &str) {
+        for (end, _) in path.match_indices('/').skip(1) {
+            self.0.entry(path[..end].to_owned()).or_insert_with(|| Node {
+                kind: "dir",
+                mode: 0o755,
+                own: "0:0".to_owned(),
+                sha256: None,
+                content: None,
+                target: None,
+            });
         }
     }
 
@@ -78,7 +93,9 @@ impl Listing {
             EntryType::Symlink => "symlink",
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => "file",
             EntryType::Fifo => "fifo",
-            _ => "device",
+            EntryType::Char => "char",
+            EntryType::Block => "block",
+            other => panic!("no layer should hold {other:?}"),
         };
         let mut content = Vec::new();
         if kind == "file" {
