@@ -66,6 +66,7 @@ fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) 
     let project = one_project(&mut context, &sections);
     lowered.at_build.append(&mut context.at_build);
     problems.append(&mut context.into_problems());
+    problems.sort_by_key(|problem| problem.place.as_ref().map(|place| place.line));
     if problems.is_empty() && project.is_none() {
         problems.push(without_project(file));
     }
@@ -106,7 +107,10 @@ fn lower_images(
     warnings: &mut Warnings,
     lowered: &mut Lowered,
 ) {
-    for section in sections {
+    // As in werf, images from a Dockerfile are looked at first.
+    let is_dockerfile = |section: &&Written| matches!(section, Written::Dockerfile(_));
+    let others = sections.iter().filter(|section| !is_dockerfile(section));
+    for section in sections.iter().filter(is_dockerfile).chain(others) {
         let mut context = Context::new(file, warnings);
         match section {
             Written::Project(_) => continue,
@@ -120,6 +124,7 @@ fn lower_images(
         let note = format!("in image `{}`", context.subject);
         lowered.problems.extend(context.into_problems().into_iter().map(|problem| problem.note(note.clone())));
     }
+    lowering.images.sort_by_key(|image| image.mark);
     if lowered.problems.is_empty() {
         let mut context = Context::new(file, warnings);
         lowering.check_nameless(&mut context);
