@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stages::spec::Post;
+use stages::spec::{Post, PostRules};
 
 use super::context::{Context, filled, is_true, owned, texts};
 use super::words;
@@ -33,6 +33,7 @@ pub(super) fn lower(context: &mut Context<'_>, table: &DockerTable) -> Post {
                 None
             }
         }),
+        rules: PostRules::Instructions,
         ..Post::default()
     })
 }
