@@ -38,3 +38,4 @@ mod pulls;
 mod rootless;
 mod steps;
 mod tidy;
+mod werf;
