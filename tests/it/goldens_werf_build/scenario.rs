@@ -12,6 +12,7 @@ pub(super) struct Scenario {
     pub(super) look_images: Option<Vec<String>>,
     #[serde(default)]
     pub(super) bases: BTreeMap<String, String>,
+    pub(super) backend: Option<String>,
     #[serde(default)]
     pub(super) strict: bool,
     pub(super) origin: Option<String>,
