@@ -41,6 +41,7 @@ use std::collections::BTreeMap;
 use stages::StageDigest;
 use stages::plan::{Plan, PlannedImage};
 
+pub use caches::RunDirectories;
 pub use engine::{Engine, SOURCE_DATE_EPOCH, Settings};
 pub use error::Error;
 pub use export::{ExportRequest, Exported, Output, export};
