@@ -240,7 +240,8 @@ fn sections_that_cannot_be_read() {
         "name: x\n---\ntext\n---\n~\n---\n[a]\n---\n---image: x\n",
         "image: []\nfrom: x\n---\nimage: a\nartifact: b\n---\nartifact: ~\n---\ndockerfile: D\n",
         "image: 5\n---\nimage: [a, 1]\n---\nimage: {a: b}\n---\nimage: y\n",
-        "image: a\nfrom: x\ngit: [~]\nimport:\n- ~\nsecrets: [{env: A, src: b}]\nansible: {install: [{git: x}, {apt: a, yum: b}, x, {block: [{file: x, nam: y}], rescue: 5}]}\n",
+        "image: a\nfrom: x\ngit: [~]\nimport:\n- ~\n",
+        "image: a\nfrom: x\nsecrets: [{env: A, src: b}]\nansible: {install: [{git: x}, {apt: a, yum: b}, x, {block: [{file: x, nam: y}], rescue: 5}]}\n",
         "image: a\nfrom: x\nshell:\n  install:\n  - echo a: b\n",
         "configVersion: 1\nproject: Demo\ncleanup: {keepPolicies: [{references: {}}, {}, {references: {branch: /(/, limit: {operator: or, in: 7d, last: x}}}]}\ndeploy: {namespace: ''}\n",
     ]
@@ -274,14 +275,16 @@ fn sections_that_cannot_be_read() {
 8:8 [image-name] `image` must be a name or a list of names, not a map
 10:8 [image-name] `image` must be a name or a list of names, not a boolean
 
-"image: a\nfrom: x\ngit: [~]\nimport:\n- ~\nsecrets: [{env: A, src: b}]\nansible: {install: [{git: x}, {apt: a, yum: b}, x, {block: [{file: x, nam: y}], rescue: 5}]}\n"
+"image: a\nfrom: x\ngit: [~]\nimport:\n- ~\n"
 6:7 [yaml-type] `git[0]` must be a map, not nothing
 8:3 [yaml-type] `import[0]` must be a map, not nothing
-9:25 [directive-conflict] `secrets[0].src` and `secrets[0].env` exclude each other
-10:22 [directive-value] the task `ansible.install[0]` uses no module that is supported
-10:40 [directive-value] the task `ansible.install[1]` uses two modules, `apt` and `yum`
-10:49 [yaml-type] `ansible.install[2]` must be a task, which is a map, not text
-10:89 [yaml-type] `ansible.install[3].rescue` must be a list of tasks, not a number
+
+"image: a\nfrom: x\nsecrets: [{env: A, src: b}]\nansible: {install: [{git: x}, {apt: a, yum: b}, x, {block: [{file: x, nam: y}], rescue: 5}]}\n"
+6:25 [directive-conflict] `secrets[0].src` and `secrets[0].env` exclude each other
+7:22 [directive-value] the task `ansible.install[0]` uses no module that is supported
+7:40 [directive-value] the task `ansible.install[1]` uses two modules, `apt` and `yum`
+7:49 [yaml-type] `ansible.install[2]` must be a task, which is a map, not text
+7:89 [yaml-type] `ansible.install[3].rescue` must be a list of tasks, not a number
 
 "image: a\nfrom: x\nshell:\n  install:\n  - echo a: b\n"
 8:5 [string-or-list] `shell.install[0]` must be text or a list of texts, not a map

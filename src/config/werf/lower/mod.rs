@@ -77,9 +77,9 @@ fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) 
 fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Project> {
     let mut found = None;
     for section in sections {
-        let Written::Project(section) = section else { continue };
+        let Written::Project { section, is_clean } = section else { continue };
         match &found {
-            None => found = Some((section.mark, project::lower(context, section))),
+            None => found = Some((section.mark, is_clean.then(|| project::lower(context, section)))),
             Some((first, _)) => {
                 let related = context.reader.place(*first);
                 let message = "there are two project sections";
@@ -89,7 +89,7 @@ fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Projec
             }
         }
     }
-    found.map(|(_, project)| project)
+    found.and_then(|(_, project)| project)
 }
 
 fn without_project(file: &str) -> Diagnostic {
@@ -113,7 +113,7 @@ fn lower_images(
     for section in sections.iter().filter(is_dockerfile).chain(others) {
         let mut context = Context::new(file, warnings);
         match section {
-            Written::Project(_) => continue,
+            Written::Project { .. } => continue,
             Written::Stapel(section) => stapel::lower(lowering, &mut context, section),
             Written::Dockerfile(section) => dockerfile::lower(lowering, &mut context, section),
         }
