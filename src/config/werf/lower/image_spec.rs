@@ -27,7 +27,8 @@ pub(super) fn lower(context: &mut Context<'_>, table: &ImageSpecTable) -> Post {
 fn lower_config(context: &mut Context<'_>, config: &ImageSpecConfig) -> Post {
     check_patterns(context, "removeLabels", listed(&config.remove_labels));
     check_patterns(context, "removeEnv", listed(&config.remove_env));
-    let entrypoint = command(context, ("entrypoint", &config.entrypoint), ("clearEntrypoint", &config.clear_entrypoint));
+    let entrypoint =
+        command(context, ("entrypoint", &config.entrypoint), ("clearEntrypoint", &config.clear_entrypoint));
     let cmd = command(context, ("cmd", &config.cmd), ("clearCmd", &config.clear_cmd));
     // An entrypoint makes the inherited command meaningless.
     let cmd = cmd.or_else(|| entrypoint.as_ref().filter(|arguments| !arguments.is_empty()).map(|_| Vec::new()));
@@ -63,7 +64,8 @@ fn command(
     let items = present(field).map(|items| values(items));
     if let (Some(field), Some([]), false) = (field, items.as_deref(), is_true(clear)) {
         let message = format!("an empty {} keeps what the base has", context.key(key));
-        let help = if clear_key == "clearCmd" { "`clearCmd: true` clears it" } else { "`clearEntrypoint: true` clears it" };
+        let help =
+            if clear_key == "clearCmd" { "`clearCmd: true` clears it" } else { "`clearEntrypoint: true` clears it" };
         context.warnings.add(field.mark, message, help);
     }
     items.filter(|items| !items.is_empty()).or_else(|| is_true(clear).then(Vec::new))

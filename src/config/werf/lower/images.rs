@@ -95,20 +95,6 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Images have the mounts of those that they start from.
-    pub(super) fn inherit_mounts(&mut self) {
-        let specs: BTreeMap<String, ImageSpec> = self
-            .images
-            .iter()
-            .filter_map(|image| Some((image.name.as_str().to_owned(), image.spec.clone()?)))
-            .collect();
-        for spec in self.images.iter_mut().filter_map(|image| image.spec.as_mut()) {
-            let mut inherited = inherited(&specs, spec);
-            inherited.retain(|mount| !spec.mounts.iter().any(|own| own.to == mount.to));
-            spec.mounts.append(&mut inherited);
-        }
-    }
-
     /// Other images are there for all the platforms that an image needs them for.
     pub(super) fn check_platforms(&self, context: &mut Context<'_>) {
         let platforms = |spec: &'_ ImageSpec| -> Vec<Platform> {
@@ -130,6 +116,17 @@ impl<'a> Lowering<'a> {
                 }
             }
         }
+    }
+}
+
+/// Images have the mounts of those that they start from.
+pub(in crate::config) fn inherit_mounts(images: &mut [LoweredImage]) {
+    let specs: BTreeMap<String, ImageSpec> =
+        images.iter().filter_map(|image| Some((image.name.as_str().to_owned(), image.spec.clone()?))).collect();
+    for spec in images.iter_mut().filter_map(|image| image.spec.as_mut()) {
+        let mut inherited = inherited(&specs, spec);
+        inherited.retain(|mount| !spec.mounts.iter().any(|own| own.to == mount.to));
+        spec.mounts.append(&mut inherited);
     }
 }
 
