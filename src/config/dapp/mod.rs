@@ -14,3 +14,6 @@ mod schema;
 pub(crate) use lower::lower;
 pub use project::{ProjectHome, slug};
 pub(super) use ruby::{FILE as RUBY_FILE, refuse};
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,8 @@ fn project_name(text: &str) -> ProjectName {
         return name;
     }
     let mark = mark(text);
-    let room = slug.get(..MAX_NAME - mark.len() - 1).unwrap_or(&slug).trim_matches('-');
+    let plain = slug.strip_suffix(&mark).unwrap_or(&slug);
+    let room = plain.get(..MAX_NAME - mark.len() - 1).unwrap_or(plain).trim_matches('-');
     let name = if room.is_empty() { mark } else { format!("{room}-{mark}") };
     name.parse().expect("it is short, of lower-case letters, digits and inner hyphens")
 }
