@@ -3,6 +3,7 @@
 
 mod arguments;
 mod build;
+mod ci_env;
 mod completion;
 mod config;
 mod context;
@@ -12,7 +13,7 @@ mod giterminism;
 mod interrupt;
 mod plan;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use context::Context;
 use error::CommandError;
@@ -37,6 +38,8 @@ enum Command {
     /// See what giterminism makes of the project
     #[command(subcommand)]
     Giterminism(giterminism::Command),
+    /// Print what a job of a CI system should export
+    CiEnv(ci_env::Arguments),
     /// Show what this machine lets builds do, and what to change where it doesn't
     Doctor(doctor::Arguments),
     /// Print a completion script for a shell
@@ -58,6 +61,7 @@ pub fn main() -> u8 {
         Command::Plan(arguments) => plan::run(&context, arguments),
         Command::Config(command) => config::run(&context, command),
         Command::Giterminism(command) => giterminism::run(&context, command),
+        Command::CiEnv(arguments) => ci_env::run(&context, &arguments, &Cli::command()),
         Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Completion(arguments) => completion::run(&arguments),
     };

@@ -12,6 +12,7 @@ use super::dapp::ProjectHome;
 use super::dialect::{DISCOVERED, Dialect, Lowered, LoweredImage};
 use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
+use super::yaml::Mark;
 use super::{dapp, stager, validate, werf, yaml};
 use crate::source::{Diagnostic, FileReader, Place, Severity, SourceFile};
 use crate::template::{CommitFacts, GitValues};
@@ -75,11 +76,13 @@ pub struct ConfigError {
     pub sources: Vec<SourceFile>,
     /// The rendered text, when rendering succeeded.
     pub rendered: Option<String>,
+    /// What it asks for from outside the commit before anything is wrong: where that is refused, it comes first.
+    pub claims: Vec<(Claim, Place)>,
 }
 
 impl ConfigError {
     pub(super) fn single(diagnostic: Diagnostic) -> Self {
-        Self { diagnostics: vec![diagnostic], sources: Vec::new(), rendered: None }
+        Self { diagnostics: vec![diagnostic], sources: Vec::new(), rendered: None, claims: Vec::new() }
     }
 
     fn count(&self) -> usize {
@@ -104,14 +107,29 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
     let mut diagnostics = text.warnings().to_vec();
     diagnostics.extend(text.relocate(std::mem::take(&mut lowered.problems)));
     let at_build = text.relocate(std::mem::take(&mut lowered.at_build));
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        let rendered = Some(text.rendered().text.clone());
+        let claims = claimed(&text, lowered.claims);
+        return Err(ConfigError { diagnostics, sources: text.sources(), rendered, claims });
+    }
     match assemble(lowered, &file) {
-        Some(parts) if !diagnostics.iter().any(Diagnostic::is_error) => {
+        Some(parts) => {
             let (project, cleanup, places, references, claims) = parts;
             diagnostics.extend(at_build.iter().map(as_warning));
             Ok(LoweredConfig { project, claims, cleanup, places, references, at_build, warnings: diagnostics, text })
         }
-        _ => Err(ConfigError { diagnostics, sources: text.sources(), rendered: Some(text.rendered().text.clone()) }),
+        None => Err(ConfigError::single(Diagnostic::error("the config has no project"))),
     }
+}
+
+/// Claims with the places that a person edits.
+fn claimed(text: &ConfigText, claims: Vec<(Claim, Mark)>) -> Vec<(Claim, Place)> {
+    let file = &text.rendered().name;
+    let place = |mark: Mark| {
+        let moved = text.relocate(vec![Diagnostic::error("").at(mark.place(file))]);
+        moved.into_iter().find_map(|diagnostic| diagnostic.place).unwrap_or_else(|| mark.place(file))
+    };
+    claims.into_iter().map(|(claim, mark)| (claim, place(mark))).collect()
 }
 
 /// What stops a build, for commands that build nothing.
@@ -152,6 +170,9 @@ fn lower_native(rendered: &SourceFile) -> Lowered {
         problems.extend(validate::check(file, &lowered.images));
     }
     problems.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| (place.line, place.column)));
+    if problems.iter().any(Diagnostic::is_error) {
+        lowered.claims.clear();
+    }
     Lowered { problems, ..lowered }
 }
 

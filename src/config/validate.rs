@@ -48,7 +48,9 @@ impl Checker<'_> {
             GraphProblem::WrongKind { node, reference, target } => self.wrong_kind(*node, *reference, *target),
             GraphProblem::Itself { node, reference } => {
                 let message = format!("`{}` refers to itself", self.images[*node].name);
-                self.at(self.reference_mark(*node, *reference), message).code("image-cycle")
+                self.at(self.reference_mark(*node, *reference), message)
+                    .code("image-cycle")
+                    .help("name another image, or leave it out")
             }
             GraphProblem::Cycle(cycle) => self.cycle(cycle),
         }

@@ -19,6 +19,7 @@
 mod base;
 mod blobs;
 mod caches;
+mod describe;
 mod engine;
 mod error;
 mod export;
@@ -38,6 +39,7 @@ use std::collections::BTreeMap;
 use stages::StageDigest;
 use stages::plan::{Plan, PlannedImage};
 
+pub use caches::RunDirectories;
 pub use engine::{Engine, SOURCE_DATE_EPOCH, Settings};
 pub use error::Error;
 pub use export::{ExportRequest, Exported, Output, export};

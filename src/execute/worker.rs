@@ -150,7 +150,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         self.engine.check_cancelled()?;
         match &task.node.stage.task {
             StageTask::Base { base } => base::make(self, task, base),
-            StageTask::Image { .. } => Ok(Content::of(task.parent()?)),
+            StageTask::Image { .. } => base::of_image(task.parent()?),
             StageTask::Packages { packages, mounts } => packages::make(self, task, packages, mounts),
             StageTask::Git { mappings } => git_content::make(self, task, mappings),
             StageTask::Run { step, mounts, git } => step::make(self, task, step, mounts, git.as_ref()),

@@ -107,3 +107,39 @@ fn identity_of(stat: &Stat) -> String {
         stat.st_ctime_nsec
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Fixture;
+    use super::*;
+
+    #[test]
+    fn files_are_known_while_they_are_as_they_were() {
+        let fixture = Fixture::with(&[("a", "1")]);
+        let store = tempfile::tempdir().unwrap();
+        let load = |conversions: &str| Known::load(store.path(), &fixture.repository(), conversions.to_owned());
+        let now = rustix::fs::stat(&fixture.path("a")).unwrap();
+        let (mut old, id) = (now, Oid::from_str(&"1".repeat(40)).unwrap());
+        (old.st_mtime, old.st_ctime) = (1_000_000, 1_000_000);
+        let learn = |path: &str, stat| Learnt { path: path.as_bytes().to_vec(), stat, id };
+        let learnt = vec![learn("a", old), learn("young", now), learn("new\nline", old), learn("x\ty", old)];
+        load("none").save(learnt, |_| true).unwrap();
+        assert_eq!(load("none").blob(b"a", &old), Some(id));
+        assert_eq!(load("none").blob(b"x\ty", &old), Some(id));
+        assert_eq!(load("other rules").blob(b"a", &old), None);
+        for path in [&b"young"[..], b"new\nline", b"none"] {
+            assert_eq!(load("none").blob(path, &now), None);
+        }
+        let mut changed = old;
+        changed.st_ctime += 1;
+        assert_eq!(load("none").blob(b"a", &changed), None);
+        load("none").save(vec![learn("b", old)], |path| path == b"b").unwrap();
+        assert_eq!(load("none").blob(b"a", &old), None, "what no longer differs is forgotten");
+        assert_eq!(load("none").blob(b"b", &old), Some(id));
+        let file = load("none").file;
+        for damage in [&b""[..], b"stager-known-1 none\nx\ty\tz\n\n", b"\xff\xfe"] {
+            fs_err::write(&file, damage).unwrap();
+            assert_eq!(load("none").blob(b"b", &old), None);
+        }
+    }
+}

@@ -446,4 +446,51 @@ mod tests {
         assert_eq!(taken.repository.entry(&taken.tree, "libs/inner").unwrap().unwrap().mode, FileMode::Submodule);
         assert_eq!(read(&taken, "libs/inner/d/y"), "changed");
     }
+
+    #[test]
+    fn what_is_ignored_stays_as_the_commit_has_it() {
+        let fixture = Fixture::with(&[("a", "1"), ("docs/b", "2"), ("docs/gone", "3")]);
+        fixture.write("a", "changed");
+        fixture.write("docs/b", "changed");
+        fixture.write("docs/new", "new");
+        fixture.remove("docs/gone");
+        let store = tempfile::tempdir().unwrap();
+        let ignore = PathFilter::new(&[], &["docs".to_owned()]).unwrap();
+        let options = SnapshotOptions { store: store.path(), ignore: &ignore, threads: 2 };
+        let repository = fixture.repository();
+        let taken = repository.snapshot(&repository.head().unwrap(), options).unwrap();
+        let files = taken.repository.list(&taken.tree, "", &PathFilter::everything()).unwrap();
+        let files: Vec<_> = files.iter().map(|file| String::from_utf8(file.path.clone()).unwrap()).collect();
+        assert_eq!(files, ["a", "docs/b", "docs/gone"]);
+        let entry = |path: &str| taken.repository.entry(&taken.tree, path).unwrap().unwrap().id;
+        assert_eq!(entry("docs/b"), repository.entry(&fixture.tree(), "docs/b").unwrap().unwrap().id);
+        assert_ne!(entry("a"), repository.entry(&fixture.tree(), "a").unwrap().unwrap().id);
+    }
+
+    #[test]
+    fn files_of_git_lfs_are_pointers_in_the_snapshot_too() {
+        let pointer = |text: &str| {
+            let hash = crate::sha256::Sha256::of(text.as_bytes());
+            format!("version https://git-lfs.github.com/spec/v1\noid {hash}\nsize {}\n", text.len())
+        };
+        let (old, new) = (pointer("old content"), pointer("new content"));
+        let fixture =
+            Fixture::with(&[("a.bin", &old), ("b.bin", &old), (".gitattributes", "*.bin filter=lfs -text\n")]);
+        // As `git lfs pull` leaves it, and git's notes of the files do not tell.
+        fixture.write("a.bin", "old content");
+        fixture.write("b.bin", "new content");
+        let store = tempfile::tempdir().unwrap();
+        let taken = snapshot(&fixture, store.path());
+        let read = |path: &str| {
+            let entry = taken.repository.entry(&taken.tree, path).unwrap().unwrap();
+            String::from_utf8(entry.repository.read_blob(&entry.id, 999).unwrap()).unwrap()
+        };
+        assert_eq!((read("a.bin"), read("b.bin")), (old, new));
+        let everything = PathFilter::everything();
+        let scopes = [Scope { path: b"", filter: &everything }];
+        let repository = fixture.repository();
+        let differs = repository.uncommitted(&repository.head().unwrap(), &scopes, 9, 2).unwrap();
+        assert_eq!(differs.names, [(b"b.bin".to_vec(), ChangeKind::Modified)]);
+        assert_eq!(repository.lfs_pointers(&fixture.tree(), &scopes).unwrap(), [b"a.bin", b"b.bin"]);
+    }
 }

@@ -243,6 +243,7 @@ fn placement(repository: &Repository, tree: &ObjectId, add: &str, filter: PathFi
         filter: Arc::new(filter),
         to: to.into(),
         owner: (0, 0),
+        directory_mode: 0o755,
     }
 }
 

@@ -115,7 +115,7 @@ impl Error {
 
     /// Whether giterminism refused, rather than something failing.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_))
+        matches!(self, Self::Refused(_) | Self::LfsPointer { .. })
     }
 
     /// What to do about it, where that is known.

@@ -234,7 +234,7 @@ impl Gate {
 impl From<Error> for ReadError {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            Error::Refused(_) => ReadErrorKind::Refused,
+            Error::Refused(_) | Error::LfsPointer { .. } => ReadErrorKind::Refused,
             Error::NotFound { .. } | Error::Outside { .. } => ReadErrorKind::NotFound,
             Error::BadPath { .. } | Error::BadPattern { .. } => ReadErrorKind::Invalid,
             _ => ReadErrorKind::Failed,

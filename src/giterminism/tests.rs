@@ -94,7 +94,7 @@ fn loose_giterminism_reads_the_disk_and_warns() {
     assert_eq!(gate.glob("data/*").unwrap(), ["data/new", "data/x"]);
     assert_eq!(gate.read("data/gone").unwrap_err().kind, ReadErrorKind::NotFound);
     assert_eq!(gate.env("TAG").unwrap().as_deref(), Some("7"));
-    assert_eq!(gate.secret(&SecretSource::Env("TAG".to_owned())).unwrap(), b"7");
+    assert_eq!(gate.secret(&SecretSource::Env("TAG".to_owned())).unwrap().0, b"7");
     assert_eq!(gate.refusals().len(), 5, "{:?}", gate.refusals());
 }
 
@@ -152,6 +152,245 @@ fn rules_let_uncommitted_files_in() {
     let uncommitted: Vec<_> =
         gate.reads().into_iter().filter(|read| read.kind == ReadKind::Uncommitted && read.digest.is_some()).collect();
     assert_eq!(uncommitted.len(), 3);
+}
+
+#[test]
+fn a_link_is_followed_hop_by_hop() {
+    let fixture = Fixture::with(&[("real/w", "1"), ("loop", ""), ("other", "1")]);
+    fixture.remove("loop");
+    for (link, target) in [("one", "two"), ("two", "dir/w"), ("dir", "real"), ("loop", "loop"), ("out", "../../x")] {
+        fixture.link(link, target);
+    }
+    fixture.commit("links");
+    let gate = strict(&fixture);
+    assert_eq!(gate.read("one").unwrap(), b"1");
+    assert_eq!(gate.glob("dir/*").unwrap(), ["dir/w"]);
+    assert_eq!(gate.glob("**/w").unwrap(), ["dir/w", "real/w"]);
+    assert!(gate.is_dir("dir").unwrap());
+    assert_eq!(gate.read("loop").unwrap_err().code, Some("symlink-loop"));
+    assert_eq!(gate.read("out").unwrap_err().code, Some("file-not-found"));
+
+    fixture.remove("two");
+    fixture.link("two", "other");
+    let error = strict(&fixture).read("one").unwrap_err();
+    assert!(error.message.contains("`two`") && error.message.contains("`one` leads there"), "{error}");
+    assert!(error.hint.unwrap().contains("[\"one\", \"two\"]"));
+    fixture.remove("two");
+    fixture.link("two", "dir/w");
+    fixture.write("real/w", "2");
+    assert_eq!(strict(&fixture).read("one").unwrap_err().code, Some("uncommitted"));
+    assert!(strict(&fixture).read("one").unwrap_err().message.contains("`real/w`"));
+    fixture.remove("real/w");
+    assert!(strict(&fixture).read("one").unwrap_err().message.contains("gone"));
+}
+
+#[test]
+fn an_allowed_link_needs_every_hop_allowed_that_is_not_committed() {
+    let fixture = |allowed: &str| {
+        let allow = rules(&format!("config: {{goTemplateRendering: {{allowUncommittedFiles: {allowed}}}}}"));
+        let fixture = Fixture::with(&[("stager-giterminism.yaml", &allow), ("clean", "c")]);
+        fixture.write("real", "new");
+        fixture.link("middle", "real");
+        fixture.link("link", "middle");
+        fixture.link("to-clean", "clean");
+        strict(&fixture).read("link").map_err(|error| (error.code, error.message))
+    };
+    assert_eq!(fixture("[link, middle, real]").unwrap(), b"new");
+    for (allowed, named) in [("[link]", "`middle`"), ("[link, middle]", "`real`")] {
+        let (code, message) = fixture(allowed).unwrap_err();
+        assert_eq!(code, Some("link-target-not-accepted"));
+        assert!(message.contains(named), "{message}");
+    }
+    assert_eq!(fixture("[none]").unwrap_err().0, Some("untracked"));
+}
+
+#[test]
+fn paths_may_lead_above_the_project_and_not_out_of_the_repository() {
+    let allow = rules("config: {goTemplateRendering: {allowUncommittedFiles: [../shared/new, /own/..//x/]}}");
+    let fixture = Fixture::with(&[("a/b/stager-giterminism.yaml", &allow), ("a/shared/x", "1"), ("top", "2")]);
+    fixture.write("a/shared/new", "n");
+    fixture.write("a/b/x", "own");
+    let repository = crate::git::Repository::discover(&fixture.path("a/b")).unwrap();
+    let directory = fixture.path("a/b");
+    let gate = Gate::open(repository, GateOptions { directory, ..options(&fixture, Mode::Strict) }).unwrap();
+    assert_eq!(gate.read("../shared/x").unwrap(), b"1");
+    assert_eq!(gate.read("./x/../../shared/x").unwrap(), b"1");
+    assert_eq!(gate.read("/../../top").unwrap(), b"2");
+    assert_eq!(gate.read("../shared/new").unwrap(), b"n");
+    assert_eq!(gate.read("x").unwrap(), b"own");
+    assert_eq!(gate.glob("../shared/*").unwrap(), ["../shared/new", "../shared/x"]);
+    assert!(gate.is_dir("..").unwrap() && gate.is_dir("").unwrap() && !gate.is_dir("../top").unwrap());
+    for out in ["../../../x", "x/../../../.."] {
+        assert_eq!(gate.read(out).unwrap_err().code, Some("file-not-found"));
+    }
+    fixture.write("a/shared/x", "changed");
+    let error = Gate::open(gate.repository.clone(), gate.options.clone()).unwrap().read("../shared/x").unwrap_err();
+    assert!(error.message.contains("`../shared/x`"), "{error}");
+}
+
+#[test]
+fn directories_are_those_of_the_commit() {
+    let fixture = Fixture::with(&[("data/v", "1"), (".gitignore", "out\n")]);
+    fixture.write("data/v", "changed");
+    fixture.write("new/x", "");
+    fixture.write("out/x", "");
+    fs_err::create_dir(fixture.path("empty")).unwrap();
+    let gate = strict(&fixture);
+    assert!(gate.is_dir("data").unwrap());
+    assert_eq!(gate.is_dir("new").unwrap_err().code, Some("untracked"));
+    assert!(!gate.is_dir("out").unwrap() && !gate.is_dir("empty").unwrap() && !gate.is_dir("none").unwrap());
+    assert!(loose(&fixture).is_dir("out").unwrap());
+}
+
+#[test]
+fn what_is_ignored_is_seen_by_loose_giterminism_and_by_rules_only() {
+    let allow = rules("config: {goTemplateRendering: {allowUncommittedFiles: [allowed]}}");
+    let ignored = "out\nallowed\n";
+    let fixture = Fixture::with(&[("stager-giterminism.yaml", &allow), (".gitignore", ignored)]);
+    fixture.write("out", "1");
+    fixture.write("allowed", "2");
+    for mode in [Mode::Strict, Mode::Dev] {
+        let gate = open(&fixture, mode).unwrap();
+        let error = gate.read("out").unwrap_err();
+        assert_eq!(error.code, Some("file-not-found"));
+        assert!(error.message.contains("ignored") && error.hint.is_some(), "{error}");
+        assert_eq!(gate.read("allowed").unwrap(), b"2");
+        assert_eq!(gate.glob("*ow*").unwrap(), ["allowed"]);
+    }
+    for mode in [Mode::Loose, Mode::LooseDev] {
+        let gate = open(&fixture, mode).unwrap();
+        assert_eq!(gate.read("out").unwrap(), b"1");
+        assert_eq!(gate.glob("o*").unwrap(), ["out"]);
+    }
+}
+
+#[test]
+fn an_allowed_file_is_that_of_the_disk_or_missing() {
+    let allow = rules("config: {goTemplateRendering: {allowUncommittedFiles: [data]}}");
+    let fixture = Fixture::with(&[("stager-giterminism.yaml", &allow), ("data/v", "1")]);
+    fixture.remove("data/v");
+    let gate = strict(&fixture);
+    assert_eq!(gate.glob("data/*").unwrap(), ["data/v"], "it is missed when it is read");
+    let error = gate.read("data/v").unwrap_err();
+    assert_eq!((error.kind, error.code), (ReadErrorKind::NotFound, Some("file-not-found")));
+    assert!(error.message.contains("rules let it in"), "{error}");
+}
+
+#[test]
+fn git_directories_and_devices_are_not_there() {
+    let fixture = Fixture::with(&[("a", "")]);
+    let place = fixture.path("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &place, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    for mode in [Mode::Strict, Mode::Loose] {
+        let gate = open(&fixture, mode).unwrap();
+        for path in [".git/config", ".GIT/config", "fifo", "a/b"] {
+            assert_eq!(gate.read(path).unwrap_err().kind, ReadErrorKind::NotFound, "{path}");
+        }
+        assert!(!gate.is_dir(".git").unwrap());
+    }
+}
+
+#[test]
+fn pointers_of_git_lfs_are_never_content() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+    let allow = rules("config: {goTemplateRendering: {allowUncommittedFiles: [allowed, unfetched]}}");
+    let files =
+        [("stager-giterminism.yaml", allow.as_str()), ("x", pointer), ("allowed", pointer), ("unfetched", pointer)];
+    let fixture = Fixture::with(&files);
+    fixture.write("x", "content");
+    fixture.write("allowed", "content");
+    for mode in [Mode::Strict, Mode::Dev] {
+        let gate = open(&fixture, mode).unwrap();
+        let error = gate.read("x").unwrap_err();
+        assert!(error.is_refusal() && error.code == Some("lfs-pointer"), "{error:?}");
+        assert!(error.hint.unwrap().contains("git lfs pull"));
+        assert_eq!(gate.read("allowed").unwrap(), b"content");
+        assert_eq!(gate.read("unfetched").unwrap_err().code, Some("lfs-pointer"));
+    }
+    assert_eq!(loose(&fixture).read("x").unwrap(), b"content");
+    assert_eq!(loose(&fixture).read("unfetched").unwrap_err().code, Some("lfs-pointer"));
+}
+
+#[test]
+fn files_outside_of_a_sparse_checkout_are_those_of_the_commit() {
+    let fixture = Fixture::with(&[("in/a", "1"), ("out/b", "2"), ("gone", "3")]);
+    fixture.git(&["sparse-checkout", "set", "in"]);
+    let gate = strict(&fixture);
+    assert!(!fixture.path("out/b").exists());
+    assert_eq!(gate.read("out/b").unwrap(), b"2");
+    assert_eq!(gate.glob("**/b").unwrap(), ["out/b"]);
+}
+
+#[test]
+fn a_survey_finds_every_refusal() {
+    let fixture = Fixture::with(&[("a", "1"), ("b", "2")]);
+    fixture.write("a", "changed");
+    fixture.remove("b");
+    fixture.write("c", "new");
+    fixture.write("stager-giterminism.yaml", &rules("config: {goTemplateRendering: {allowEnvVariables: [CI_JOB]}}"));
+    let gate =
+        Gate::open(fixture.repository(), GateOptions { survey: true, ..options(&fixture, Mode::Strict) }).unwrap();
+    assert_eq!(gate.read("a").unwrap(), b"1", "the commit is what a build would see");
+    assert_eq!(gate.read("b").unwrap(), b"2");
+    assert_eq!(gate.read("c").unwrap(), b"new");
+    assert_eq!(gate.env("TAG").unwrap().as_deref(), Some("7"));
+    assert!(gate.env("CI_JOB").is_ok());
+    assert!(gate.check_from_latest("app").is_err());
+    let found = refusals(&gate);
+    let names = |kind| found.iter().filter(|(of, _)| *of == kind).flat_map(|(_, names)| names).collect::<Vec<_>>();
+    assert_eq!(names(RefusalKind::Untracked), ["c", "stager-giterminism.yaml"]);
+    assert_eq!(names(RefusalKind::Modified), ["a"]);
+    assert_eq!(names(RefusalKind::Deleted), ["b"]);
+    assert_eq!(names(RefusalKind::Variable), ["TAG"]);
+}
+
+#[test]
+fn the_rules_file_can_be_named() {
+    let fixture = Fixture::with(&[
+        ("c/own.yaml", &rules("config: {goTemplateRendering: {allowEnvVariables: [TAG]}}")),
+        ("stager-giterminism.yaml", "broken"),
+    ]);
+    let named = |file: &str| {
+        Gate::open(
+            fixture.repository(),
+            GateOptions { rules: Some(file.to_owned()), ..options(&fixture, Mode::Strict) },
+        )
+    };
+    let gate = named("./c/own.yaml").unwrap();
+    assert!(gate.env("TAG").is_ok());
+    assert!(gate.env("CI_JOB").unwrap_err().hint.unwrap().contains("c/own.yaml:"));
+    assert!(matches!(named("none.yaml"), Err(Error::NotFound { .. })));
+    fixture.write("c/own.yaml", VERSION);
+    assert_eq!(named("c/own.yaml").unwrap_err().code(), Some("uncommitted"));
+}
+
+#[test]
+fn submodules_are_read_at_the_commit_that_is_recorded() {
+    let inner = Fixture::with(&[("f", "1")]);
+    let outer = Fixture::with(&[("a", "")]);
+    outer.git(&["submodule", "add", "-q", inner.directory.path().to_str().unwrap(), "sub"]);
+    outer.commit("submodule");
+    assert_eq!(strict(&outer).read("sub/f").unwrap(), b"1");
+    outer.write("sub/f", "changed");
+    assert!(strict(&outer).read("sub/f").unwrap_err().message.contains("`sub/f`: it differs"));
+    outer.write("sub/new", "");
+    assert_eq!(strict(&outer).read("sub/new").unwrap_err().code, Some("untracked"));
+    crate::git::fixture::git_in(&outer.path("sub"), &["add", "-A"]);
+    crate::git::fixture::git_in(&outer.path("sub"), &["commit", "-qm", "later"]);
+    let error = strict(&outer).read("sub/f").unwrap_err();
+    assert_eq!(error.code, Some("uncommitted"));
+    assert!(error.message.contains("submodule `sub`: another commit"), "{error}");
+    assert!(error.hint.unwrap().contains("git submodule update -- sub"));
+
+    let clone = tempfile::tempdir().unwrap();
+    let from = outer.directory.path().to_str().unwrap();
+    crate::git::fixture::git_in(clone.path(), &["clone", "-q", from, "c"]);
+    let directory = clone.path().join("c");
+    let repository = crate::git::Repository::discover(&directory).unwrap();
+    let gate = Gate::open(repository, GateOptions { directory, ..options(&outer, Mode::Strict) }).unwrap();
+    let error = gate.read("sub/f").unwrap_err();
+    assert!(error.message.contains("git submodule update --init -- sub"), "{error}");
+    assert_eq!(gate.glob("a*").unwrap(), ["a"]);
 }
 
 #[test]
@@ -249,14 +488,14 @@ fn secrets_are_allowed_and_never_recorded() {
     let gate = strict(&fixture);
     let file = |path: &str| SecretSource::File(path.to_owned());
     let env = |name: &str| SecretSource::Env(name.to_owned());
-    assert_eq!(gate.secret(&file(&path)).unwrap(), b"token");
-    assert_eq!(gate.secret(&file("keys/a")).unwrap(), b"key");
-    assert_eq!(gate.secret(&env("TAG")).unwrap(), b"7");
+    assert_eq!(gate.secret(&file(&path)).unwrap().0, b"token");
+    assert_eq!(gate.secret(&file("keys/a")).unwrap().0, b"key");
+    assert_eq!(gate.secret(&env("TAG")).unwrap().0, b"7");
     for refused in [file("other"), file("keys/../other"), env("CI_JOB"), file("~/x")] {
         assert!(gate.secret(&refused).unwrap_err().is_refusal(), "{refused:?}");
     }
     assert!(matches!(gate.secret(&file("keys/none")), Err(Error::NotFound { .. })));
-    assert_eq!(gate.secret(&SecretSource::Value("x".to_owned())).unwrap(), b"x");
+    assert_eq!(gate.secret(&SecretSource::Value("x".to_owned())).unwrap().0, b"x");
     assert!(gate.check_secret_value("plain").is_ok() && gate.check_secret_value("other").is_err());
     assert!(gate.reads().iter().all(|read| read.kind != ReadKind::Secret || read.digest.is_none()));
 }

@@ -1,6 +1,7 @@
 //! The operations behind the commands: options in, report out. No clap, no terminal.
 
 mod build;
+mod ci_env;
 mod error;
 mod giterminism;
 mod mapped;
@@ -9,6 +10,7 @@ mod project;
 mod selection;
 
 pub use build::{BuildOptions, Built, build};
+pub use ci_env::{CiEnv, CiEnvError, CiEnvOptions, CiSystem, ci_env};
 pub use error::Error;
 pub use giterminism::{Checked, RefusedItem, check_giterminism};
 pub use project::{OpenProject, ProjectFiles, ProjectOptions, RegistryAccess, TemplateOptions};

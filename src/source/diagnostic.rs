@@ -74,7 +74,8 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// The codes of what giterminism refuses.
-    pub const REFUSALS: [&str; 4] = ["untracked", "uncommitted", "giterminism-denied", "link-target-not-accepted"];
+    pub const REFUSALS: [&str; 5] =
+        ["untracked", "uncommitted", "giterminism-denied", "link-target-not-accepted", "lfs-pointer"];
 
     /// An error without a place.
     pub fn error(message: impl Into<String>) -> Self {

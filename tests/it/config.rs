@@ -116,3 +116,52 @@ fn another_config_may_be_named() {
     assert_eq!(env.stager(["config", "list", "--config", "ci/other.yaml"]).succeeds().stdout, "x\n");
     env.stager(["config", "list", "--config", "ci/none.yaml"]).ends_with(2).says(&["ci/none.yaml"]);
 }
+
+#[test]
+fn images_of_a_config_are_listed_rendered_and_drawn() {
+    let env = TestEnv::new();
+    let documents = "# base\nimage: base\nfrom: scratch\n---\nartifact: tool\nfrom: scratch\n---\nimage: app # it\nfromImage: base\n";
+    env.project().config(documents).commit("start");
+    let output = |arguments: &[&str]| env.stager(arguments).succeeds().stdout;
+    assert_eq!(output(&["config", "list"]), "base\ntool\napp\n");
+    assert_eq!(output(&["config", "list", "--final-images-only"]), "base\napp\n");
+    assert_eq!(output(&["config", "list", "--images-only=false", "t*"]), "tool\n");
+    assert_eq!(output(&["config", "render", "app"]), "image: app # it\nfromImage: base\n");
+    assert_eq!(
+        output(&["config", "render", "!tool"]),
+        "# base\nimage: base\nfrom: scratch\n---\nimage: app # it\nfromImage: base\n"
+    );
+    assert_eq!(output(&["config", "graph", "app"]), "image app\n  from base\n");
+    assert_eq!(
+        output(&["config", "graph", "--format", "yaml"]),
+        "- image: app\n  dependsOn:\n    from: base\n- image: base\n- image: tool\n"
+    );
+    env.stager(["config", "render", "ap"]).ends_with(2).says(&["error[image-selection]", "`ap`", "did you mean `app`"]);
+    env.stager(["config", "list", "a|b"]).ends_with(2).says(&["error[image-selection]", "`|`"]);
+    env.stager(["config", "list", "--nope"]).ends_with(2).says(&["error[usage]", "--nope"]);
+}
+
+#[test]
+fn variables_of_werf_hold_for_its_own_projects() {
+    let env = TestEnv::new();
+    let image = "configVersion: 1\nproject: demo\n---\nimage: {{ .Env | default \"none\" }}\nfrom: alpine\n";
+    env.project().file("werf.yaml", image).file("other.yaml", image.replace("default", "default \"x\" | default"));
+    env.project().commit("start");
+    let list = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut run = env.command(["config", "list"].iter().chain(arguments));
+        for (name, value) in variables {
+            run.env(name, value);
+        }
+        run.run().succeeds().stdout
+    };
+    assert_eq!(list(&[], &[]), "none\n");
+    assert_eq!(list(&[("WERF_ENV", "prod")], &[]), "prod\n");
+    assert_eq!(list(&[("WERF_ENV", "prod"), ("STAGER_ENV", "dev")], &[]), "dev\n");
+    assert_eq!(list(&[("WERF_ENV", "prod"), ("STAGER_ENV", "dev")], &["--env", "test"]), "test\n");
+    assert_eq!(list(&[("WERF_CONFIG", "other.yaml")], &["--dialect", "werf"]), "x\n");
+    env.project().file("stager.yaml", "stager: 1\nproject: demo\n---\nimage: native\nfrom: scratch\n").commit("native");
+    assert_eq!(list(&[("WERF_CONFIG", "other.yaml")], &[]), "native\n");
+    env.project().file("stager.yaml", "stager: 1\nproject: demo\n---\nimage: changed\nfrom: scratch\n");
+    let mut run = env.command(["config", "list"]);
+    run.env("WERF_LOOSE_GITERMINISM", "1").run().ends_with(3).says(&["error[uncommitted]", "stager.yaml"]);
+}

@@ -20,6 +20,7 @@ mod env;
 
 mod build;
 mod cache;
+mod ci_env;
 mod concurrency;
 mod config;
 mod digests;
@@ -27,6 +28,7 @@ mod examples;
 mod failures;
 mod giterminism;
 mod goldens_gotemplate;
+mod goldens_werf_build;
 mod goldens_werf_config;
 mod images;
 mod native;

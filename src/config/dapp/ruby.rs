@@ -60,7 +60,7 @@ pub(in crate::config) fn refuse(file: &str, text: String) -> ConfigError {
         problem = problem.note(format!("`{word}` is {meaning}"));
     }
     let sources = vec![SourceFile { name: file.to_owned(), text }];
-    ConfigError { diagnostics: vec![problem], sources, rendered: None }
+    ConfigError { diagnostics: vec![problem], sources, rendered: None, claims: Vec::new() }
 }
 
 fn first_line(file: &str, text: &str) -> Option<Place> {

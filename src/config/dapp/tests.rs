@@ -134,12 +134,14 @@ fn everything_that_there_is_is_read() {
     assert_eq!(keys, [(&keyed(&["*.js", "lib"]), 0), (&keyed(&["package.json"]), 1)]);
 
     let app = image(&config, "app");
-    let order =
-        ["before_install", "before_install_artifact", "g_a_archive", "install", "before_setup", "setup"];
+    let order = ["before_install", "before_install_artifact", "g_a_archive", "install", "before_setup", "setup"];
     assert_eq!(slots(app)[..6], order, "a cache version makes every stage");
     assert_eq!(slots(app)[6..], ["after_setup_artifact", "docker_instructions"]);
     assert_eq!(app.from_cache_version.as_deref(), Some("2"));
-    assert_eq!(app.mounts.iter().map(|mount| &mount.source).collect::<Vec<_>>(), [&MountSource::Run, &MountSource::Cache]);
+    assert_eq!(
+        app.mounts.iter().map(|mount| &mount.source).collect::<Vec<_>>(),
+        [&MountSource::Run, &MountSource::Cache]
+    );
     assert_eq!(app.git[0].exclude_paths, ["src", "public"], "what an import places there is left out");
     assert_eq!(app.git[0].owner.user.as_deref(), Some("app"));
     assert!(config.claims.is_empty(), "{:?}", config.claims);
@@ -169,7 +171,10 @@ fn layers_are_a_stage_for_each_command() {
         ["before_install-0", "before_install-1", "g_a_archive", "before_install_artifact", "setup"]
     );
     assert_eq!(commands(nameless, "before_install-1"), Command::Script(vec!["b".to_owned()]));
-    assert_eq!(nameless.base, Base::Registry { reference: "docker.io/library/alpine:latest".to_owned(), latest: false });
+    assert_eq!(
+        nameless.base,
+        Base::Registry { reference: "docker.io/library/alpine:latest".to_owned(), latest: false }
+    );
 }
 
 #[test]
@@ -191,7 +196,9 @@ fn templates_are_those_below_dappfiles() {
         .file(".dappfiles/ignored.yml", "{{ nonsense")
         .variable("BASE", "alpine:3.6");
     let config = load_files(files).unwrap();
-    assert!(matches!(&image(&config, "app").base, Base::Registry { reference, .. } if reference.ends_with("alpine:3.6")));
+    assert!(
+        matches!(&image(&config, "app").base, Base::Registry { reference, .. } if reference.ends_with("alpine:3.6"))
+    );
 }
 
 #[test]
@@ -218,7 +225,8 @@ fn what_reaches_outside_of_the_commit_is_claimed() {
 
 #[test]
 fn unknown_keys_are_reported_all_at_once() {
-    let text = shown("dimg: a\nfrom: a\nshel: {}\ngit: [{to: /a, path: x}]\n---\ndimg: b\nfrom: a\ndocker: {Env: {}}\n");
+    let text =
+        shown("dimg: a\nfrom: a\nshel: {}\ngit: [{to: /a, path: x}]\n---\ndimg: b\nfrom: a\ndocker: {Env: {}}\n");
     for words in ["unknown key `shel`", "`shell`", "unknown key `git[0].path`", "unknown key `docker.Env`", "`ENV`"] {
         assert!(text.contains(words), "{words}:\n{text}");
     }
@@ -237,7 +245,10 @@ fn errors_say_what_is_wrong() {
         ("dimg: a\n", &["no base", "`fromDimgArtifact: NAME`", "in dimg `a`"]),
         ("dimg: a\nfrom: a\nfromDimg: b\n---\ndimg: b\nfrom: a\n", &["exclude each other"]),
         ("dimg: a\nfromDimg: a\n", &["names the document itself"]),
-        ("dimg: abc\nfromDimg: ab\n---\ndimg: abd\nfrom: a\n", &["names the dimg `ab`, which is not there", "did you mean"]),
+        (
+            "dimg: abc\nfromDimg: ab\n---\ndimg: abd\nfrom: a\n",
+            &["names the dimg `ab`, which is not there", "did you mean"],
+        ),
         ("dimg: a\nfromDimg: b\n---\nartifact: b\nfrom: a\n", &["write `fromDimgArtifact: b`"]),
         ("dimg: a\nfromDimgArtifact: b\n---\ndimg: b\nfrom: a\n", &["write `fromDimg: b`"]),
         ("dimg: a\nfromDimg: b\n---\ndimg: b\nfromDimg: a\n", &["in a circle"]),
@@ -247,7 +258,10 @@ fn errors_say_what_is_wrong() {
         ("dimg: a\nfrom: a\ngit: [{add: a, to: /b}]\n", &["`git[0].add` must be an absolute path"]),
         ("dimg: a\nfrom: a\ngit: [{add: /a}]\n", &["missing key `git[0].to`"]),
         ("dimg: a\nfrom: a\ngit: [{to: /a, includePaths: /x}]\n", &["relative to `add`"]),
-        ("dimg: a\nfrom: a\ngit: [{to: /a, stageDependencies: {setup: [/x]}}]\n", &["stageDependencies.setup", "relative"]),
+        (
+            "dimg: a\nfrom: a\ngit: [{to: /a, stageDependencies: {setup: [/x]}}]\n",
+            &["stageDependencies.setup", "relative"],
+        ),
         ("dimg: a\nfrom: a\ngit: [{to: /a, branch: b}]\n", &["goes with `url` only"]),
         ("dimg: a\nfrom: a\ngit: [{to: /a, url: \"https://x/y/z\"}]\n", &["must end in `OWNER/NAME.git`"]),
         ("dimg: a\nfrom: a\ngit: [{to: /a, url: x/y.git, tag: a, branch: b}]\n", &["exclude each other"]),
@@ -259,15 +273,24 @@ fn errors_say_what_is_wrong() {
         ("dimg: a\nfrom: a\nansible: {setup: [{copy: {}, file: {}}]}\n", &["uses two modules"]),
         ("dimg: a\nfrom: a\nmount: [{from: x, to: /a}]\n", &["must be `tmp_dir` or `build_dir`"]),
         ("dimg: a\nfrom: a\nmount: [{fromPath: x, to: /a}]\n", &["`mount[0].fromPath` must be an absolute path"]),
-        ("dimg: a\nfrom: a\nmount: [{from: tmp_dir, to: /a}, {from: build_dir, to: /a}]\n", &["two mounts are at `/a`"]),
+        (
+            "dimg: a\nfrom: a\nmount: [{from: tmp_dir, to: /a}, {from: build_dir, to: /a}]\n",
+            &["two mounts are at `/a`"],
+        ),
         ("dimg: a\nfrom: a\nimport: [{add: /a, before: setup}]\n", &["missing key `import[0].artifact`"]),
-        ("dimg: a\nfrom: a\nimport: [{artifact: b, add: /a, before: setup}]\n", &["names the artifact `b`, which is not there"]),
+        (
+            "dimg: a\nfrom: a\nimport: [{artifact: b, add: /a, before: setup}]\n",
+            &["names the artifact `b`, which is not there"],
+        ),
         ("dimg: a\nfrom: a\nimport: [{artifact: b, add: /a}]\n---\nartifact: b\nfrom: a\n", &["does not say when"]),
         (
             "dimg: a\nfrom: a\nimport: [{artifact: b, add: /a, before: beforeSetup}]\n---\nartifact: b\nfrom: a\n",
             &["must be `install` or `setup`"],
         ),
-        ("dimg: a\nfrom: a\nimport: [{artifact: b, add: /a, before: setup}]\n---\ndimg: b\nfrom: a\n", &["make it an artifact"]),
+        (
+            "dimg: a\nfrom: a\nimport: [{artifact: b, add: /a, before: setup}]\n---\ndimg: b\nfrom: a\n",
+            &["make it an artifact"],
+        ),
         ("dimg: a\nfrom: a\ndocker: {EXPOSE: 80}\n", &["must be text or a list of texts", "quote it"]),
         ("dimg: a\nfromDimgArtifact: b\n---\nartifact: b\nfrom: a\ndocker: {USER: a}\n", &["cannot have `docker`"]),
     ];

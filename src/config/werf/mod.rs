@@ -7,3 +7,6 @@ pub(super) mod lower;
 pub(super) mod schema;
 
 pub(crate) use lower::lower;
+
+#[cfg(test)]
+mod tests;

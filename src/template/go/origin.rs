@@ -53,22 +53,36 @@ impl GoOrigins {
         let byte = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(byte, _)| byte);
         let start = line_start + byte(place.column.checked_sub(1)?);
         let end = line_start + byte((place.column - 1).saturating_add(place.len));
-        let index = self.parts.partition_point(|part| part.start <= start).checked_sub(1)?;
+        let index = self.index_at(start)?;
         let part = self.parts.get(index)?;
-        let source = self.sources.get(part.source?)?;
         let next = self.parts.get(index + 1).map_or(usize::MAX, |next| next.start);
-        if !part.verbatim || end > next {
-            return whole_line(source, part.line).map(GoOrigin::Action);
+        // A point has no letters to compare, and what is wrong there may be anything of its line or of the one before.
+        let before = || start_of_line(rendered, place.line - 1).unwrap_or(line_start);
+        let (from, to) = if start == end { (before(), line_start + line.len()) } else { (start, end) };
+        if !part.verbatim || to > next || from < part.start {
+            let brought = self.action_within(from, to).unwrap_or(part);
+            return whole_line(self.sources.get(brought.source?)?, brought.line).map(GoOrigin::Action);
         }
+        let source = self.sources.get(part.source?)?;
         let before = rendered.get(part.start..start)?;
-        let line = part.line + before.matches('\n').count();
         let column = if let Some((_, rest)) = before.rsplit_once('\n') {
             rest.chars().count() + 1
         } else {
             let text = source.text.split('\n').nth(part.line - 1)?;
             text.get(..part.column)?.chars().count() + before.chars().count() + 1
         };
+        let line = part.line + before.matches('\n').count();
         Some(GoOrigin::Exact(Place { file: source.name.clone(), line, column, len: place.len }))
+    }
+
+    fn index_at(&self, offset: usize) -> Option<usize> {
+        self.parts.partition_point(|part| part.start <= offset).checked_sub(1)
+    }
+
+    /// The first action that wrote something of a range.
+    fn action_within(&self, from: usize, to: usize) -> Option<&Part> {
+        let parts = self.parts.get(self.index_at(from)?..)?;
+        parts.iter().take_while(|part| part.start < to.max(from + 1)).find(|part| !part.verbatim)
     }
 }
 

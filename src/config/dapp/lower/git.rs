@@ -59,6 +59,7 @@ fn mapping(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<Mapping> {
         broken: &table.broken,
         add,
         to: table.to.as_ref(),
+        to_is_add: false,
         include_paths: &table.include_paths,
         exclude_paths: &table.exclude_paths,
         owner: &table.owner,
@@ -74,7 +75,7 @@ fn mapping(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<Mapping> {
         problem.label = Some(format!("is {:?}", paths::shortened(&url.value)));
         problem.help = Some("add `.git`".to_owned());
     }
-    Some(Mapping { export: export?, source: source?, dependencies })
+    Some(Mapping { export: export?, source, dependencies })
 }
 
 fn dependencies(

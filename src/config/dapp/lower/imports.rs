@@ -1,7 +1,7 @@
 //! `import`: files of artifacts.
 
 use stages::ids::ImageName;
-use stages::spec::{self, ImportSource, Imports};
+use stages::spec::{self, ImportPlaces, ImportSource, Imports};
 
 use super::names::Names;
 use crate::config::dapp::schema::ImportEntry;
@@ -33,7 +33,8 @@ fn import(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
         mark: entry.mark,
         broken: &table.broken,
         add: table.add.as_ref(),
-        to: filled(&table.to).or(table.add.as_ref()),
+        to: filled(&table.to),
+        to_is_add: true,
         include_paths: &table.include_paths,
         exclude_paths: &table.exclude_paths,
         owner: &table.owner,
@@ -84,5 +85,14 @@ impl Taken {
 fn file(import: Import) -> spec::Import {
     let Export { add, to, include_paths, exclude_paths, owner, .. } = import.export;
     let source = ImportSource::Artifact(import.artifact);
-    spec::Import { source, add, to, include_paths, exclude_paths, owner, required: false }
+    spec::Import {
+        source,
+        add,
+        to,
+        include_paths,
+        exclude_paths,
+        owner,
+        required: false,
+        places: ImportPlaces::Followed,
+    }
 }

@@ -149,6 +149,9 @@ fn rendered_places_lead_to_the_template() {
         (6, 1, 3, "werf.yaml:4:1+3"),
         (7, 1, 4, "werf.yaml (rendered):7:1+4 <werf.yaml:6:1+24>"),
         (8, 6, 1, "werf.yaml:7:6+1"),
+        (8, 7, 0, "werf.yaml (rendered):8:7+0 <werf.yaml:6:1+24>"),
+        (1, 2, 0, "werf.yaml:1:2+0"),
+        (3, 8, 0, "werf.yaml (rendered):3:8+0 <werf.yaml:3:1+14>"),
     ] {
         let place = Place { file: text.rendered().name.clone(), line, column, len };
         let moved = text.relocate(vec![Diagnostic::error("x").at(place)]).remove(0);
@@ -168,4 +171,26 @@ fn includes_of_other_repositories_are_refused_by_name() {
     let locked = listed.clone().file("werf-includes.lock", "includes: []\n");
     assert!(message(locked).unwrap_err().contains("`https://example.org/x.git`"));
     assert!(message(listed.file("werf-includes.yaml", "includes: {")).unwrap_err().contains("cannot be read"));
+}
+
+#[test]
+fn a_syntax_error_in_rendered_text_shows_that_text() {
+    let text =
+        "configVersion: 1\nproject: demo\n---\nimage: a\nfrom: {{ include \"defs.tmpl\" . }}{{ include \"x\" . }}\n";
+    let files = MemoryFiles::new().file("werf.yaml", text).file(".werf/defs.tmpl", "{{ define \"x\" }}X{{ end }}\n");
+    let error = load(&werf(files)).expect_err("an error");
+    insta::assert_snapshot!(diagnostics::render(&error.diagnostics, &error.sources, false), @r##"
+error[yaml-syntax]: this is not valid YAML: while scanning a simple key, could not find expected ':'
+ --> werf.yaml (rendered):6:2
+  |
+6 | X
+  |  ^
+  |
+ ::: werf.yaml:5:1
+  |
+5 | from: {{ include "defs.tmpl" . }}{{ include "x" . }}
+  | ---------------------------------------------------- rendered from this line
+  |
+  = note: the lines shown are those of the rendered text; `stager config render` prints all of `werf.yaml`
+"##);
 }

@@ -51,8 +51,11 @@ impl<'a> Context<'a> {
         self.warnings.deprecated(kind, mark);
     }
 
+    /// Adds a claim; once something is wrong, nothing more is asked for.
     pub(in crate::config) fn claim(&mut self, mark: Mark, claim: Claim) {
-        self.claims.push((claim, mark));
+        if !self.reader.has_problems() {
+            self.claims.push((claim, mark));
+        }
     }
 
     /// The key path of a key here, in backquotes.

@@ -136,11 +136,11 @@ fn value(context: &mut Context<'_>, entry: &At<DependencyImport>, into: Into) ->
     }
     let (env, argument) = (("targetEnv", filled(target_env)), ("targetBuildArg", filled(target_build_arg)));
     let (wanted, other, kind_of_image) = match into {
-        Into::Environment => (env, argument, "stapel image"),
-        Into::BuildArguments => (argument, env, "image from a Dockerfile"),
+        Into::Environment => (env, argument, "a stapel image"),
+        Into::BuildArguments => (argument, env, "an image from a Dockerfile"),
     };
     if let Some(field) = other.1 {
-        let message = format!("{} means nothing for a {kind_of_image}", context.key(other.0));
+        let message = format!("{} means nothing for {kind_of_image}", context.key(other.0));
         context.error(field.mark, code::UNSUPPORTED, message).help = Some(format!("write `{}`", wanted.0));
     }
     if wanted.1.is_none() && !broken.contains(&wanted.0) {

@@ -15,6 +15,8 @@ pub(in crate::config) struct Keys<'a> {
     pub(in crate::config) broken: &'a [&'static str],
     pub(in crate::config) add: Option<&'a At<String>>,
     pub(in crate::config) to: Option<&'a At<String>>,
+    /// Whether a target that is not there is the source's own path.
+    pub(in crate::config) to_is_add: bool,
     pub(in crate::config) include_paths: &'a Option<At<Texts>>,
     pub(in crate::config) exclude_paths: &'a Option<At<Texts>>,
     pub(in crate::config) owner: &'a Option<At<String>>,
@@ -34,7 +36,10 @@ pub(in crate::config) struct Export {
 
 pub(in crate::config) fn lower(context: &mut Context<'_>, keys: &Keys<'_>) -> Option<Export> {
     let add = path(context, "add", keys.add, keys);
-    let to = path(context, "to", keys.to, keys);
+    let to = match keys.to {
+        None if keys.to_is_add && !keys.broken.contains(&"to") => add.clone(),
+        to => path(context, "to", to, keys),
+    };
     if let Some(written) = keys.to.filter(|to| to.value.len() > 1 && to.value.ends_with('/')) {
         let message = format!("the slash at the end of {} means nothing", context.key("to"));
         context.warnings.add(written.mark, message, "what `add` names is placed as this path, never inside it");

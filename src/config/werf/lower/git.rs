@@ -55,6 +55,7 @@ fn mapping(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<Mapping> {
         broken: &table.broken,
         add,
         to: table.to.as_ref(),
+        to_is_add: false,
         include_paths: &table.include_paths,
         exclude_paths: &table.exclude_paths,
         owner: &table.owner,
@@ -67,7 +68,7 @@ fn mapping(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<Mapping> {
     if let Some(auth) = present(&table.basic_auth) {
         basic_auth(context, entry, auth);
     }
-    Some(Mapping { export: export?, source: source?, install, before_setup, setup })
+    Some(Mapping { export: export?, source, install, before_setup, setup })
 }
 
 fn stage_dependencies(context: &mut Context<'_>, table: Option<&StageDependencies>) -> [Vec<String>; 3] {
@@ -86,7 +87,7 @@ pub(in crate::config) struct Remote<'a> {
     pub(in crate::config) commit: &'a Option<At<String>>,
 }
 
-pub(in crate::config) fn source(context: &mut Context<'_>, remote: &Remote<'_>) -> Option<GitSource> {
+pub(in crate::config) fn source(context: &mut Context<'_>, remote: &Remote<'_>) -> GitSource {
     let keys = [("branch", filled(remote.branch)), ("tag", filled(remote.tag)), ("commit", filled(remote.commit))];
     let Some(url) = filled(remote.url) else {
         for (key, field) in keys.into_iter().filter_map(|(key, field)| Some((key, field?))) {
@@ -94,7 +95,7 @@ pub(in crate::config) fn source(context: &mut Context<'_>, remote: &Remote<'_>) 
             let problem = context.error(field.mark, code::CONFLICT, message);
             problem.help = Some("without `url`, the content is that of the commit being built".to_owned());
         }
-        return Some(GitSource::Local);
+        return GitSource::Local;
     };
     let branch = filled(remote.branch);
     if branch.is_some() || keys.iter().all(|(_, field)| field.is_none()) {
@@ -112,7 +113,7 @@ pub(in crate::config) fn source(context: &mut Context<'_>, remote: &Remote<'_>) 
         }
         None => GitReference::Branch("HEAD".to_owned()),
     };
-    Some(GitSource::Remote { url: url.value.clone(), reference })
+    GitSource::Remote { url: url.value.clone(), reference }
 }
 
 fn commit_id(context: &mut Context<'_>, commit: &At<String>) -> String {

@@ -4,6 +4,8 @@
 //! between images. A round with problems is the last one, and reports all of its own; each section is looked at in every
 //! round, so that one run shows everything of a kind.
 
+#![allow(clippy::ref_option, reason = "the keys of tables are options, and helpers take them as they are")]
+
 pub(in crate::config) mod ansible;
 mod base;
 mod cleanup;
@@ -111,7 +113,9 @@ fn lower_images(
             Written::Stapel(section) => stapel::lower(lowering, &mut context, section),
             Written::Dockerfile(section) => dockerfile::lower(lowering, &mut context, section),
         }
-        lowered.claims.append(&mut context.claims);
+        if lowered.problems.is_empty() {
+            lowered.claims.append(&mut context.claims);
+        }
         lowered.at_build.append(&mut context.at_build);
         let note = format!("in image `{}`", context.subject);
         lowered.problems.extend(context.into_problems().into_iter().map(|problem| problem.note(note.clone())));

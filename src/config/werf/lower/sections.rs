@@ -22,7 +22,7 @@ pub(super) fn read(context: &mut Context<'_>, section: Section) -> Option<Writte
         Content::Mapping(entries) => entries.as_slice(),
         _ if node.is_null() => &[],
         _ => {
-            context.reader.wrong_type(&node, "a map: each section is one");
+            context.reader.wrong_type(&node, "a map");
             return None;
         }
     };

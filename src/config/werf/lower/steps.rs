@@ -20,6 +20,13 @@ pub(in crate::config) const STAGES: [&str; 4] = ["beforeInstall", "install", "be
 pub(in crate::config) struct Steps(BTreeMap<&'static str, Step>);
 
 impl Steps {
+    /// Gives each of them the secrets.
+    pub(in crate::config) fn give(&mut self, secrets: &[Secret]) {
+        for step in self.0.values_mut() {
+            step.secrets = secrets.to_vec();
+        }
+    }
+
     pub(in crate::config) fn of(&self, stage: &str) -> Option<&Step> {
         self.0.get(stage)
     }
@@ -36,56 +43,24 @@ pub(in crate::config) fn lower(
     context: &mut Context<'_>,
     section: &StapelSection,
     mappings: &[Mapping],
-    secrets: &[Secret],
     unkeyed_env: &BTreeMap<String, String>,
 ) -> Steps {
-    let (shell, ansible) = (present(&section.shell), present(&section.ansible));
-    if let (Some(shell), Some(ansible)) = (shell, ansible) {
-        let related = context.reader.place(shell.mark);
-        let message = "an image is built by `shell` or by `ansible`, not by both";
-        let problem = context.error(ansible.mark, code::CONFLICT, message);
-        *problem =
-            problem.clone().related(related, "`shell` is here").help("leave one of them out, even if it is empty");
-    }
+    check_one_builder(context, section);
     let network = network(context, section);
-    let (common, written) = match (shell, ansible) {
-        (Some(shell), _) => (
-            &shell.cache_version,
-            [
-                script("beforeInstall", &shell.before_install, &shell.before_install_cache_version),
-                script("install", &shell.install, &shell.install_cache_version),
-                script("beforeSetup", &shell.before_setup, &shell.before_setup_cache_version),
-                script("setup", &shell.setup, &shell.setup_cache_version),
-            ],
-        ),
-        (None, Some(ansible)) => (
-            &ansible.cache_version,
-            [
-                tasks("beforeInstall", &ansible.before_install, &ansible.before_install_cache_version),
-                tasks("install", &ansible.install, &ansible.install_cache_version),
-                tasks("beforeSetup", &ansible.before_setup, &ansible.before_setup_cache_version),
-                tasks("setup", &ansible.setup, &ansible.setup_cache_version),
-            ],
-        ),
-        (None, None) => {
-            warn_of_unused_dependencies(context, section, &BTreeMap::new());
-            return Steps(BTreeMap::new());
-        }
-    };
     let mut steps = BTreeMap::new();
-    for written in written {
-        if let Some((command, cache_versions)) = there(&written, common) {
-            let files = keyed_by(written.stage, mappings);
+    if let Some((common, written)) = written(section) {
+        for written in written {
+            let Some((command, cache_versions)) = there(&written, common) else { continue };
             let step = Step {
                 name: written.stage.to_owned(),
                 command,
-                files,
+                files: keyed_by(written.stage, mappings),
                 env: BTreeMap::new(),
                 unkeyed_env: unkeyed_env.clone(),
                 cache_versions,
                 network,
                 caches: Vec::new(),
-                secrets: secrets.to_vec(),
+                secrets: Vec::new(),
                 timeout_seconds: None,
             };
             steps.insert(written.stage, step);
@@ -93,6 +68,37 @@ pub(in crate::config) fn lower(
     }
     warn_of_unused_dependencies(context, section, &steps);
     Steps(steps)
+}
+
+fn check_one_builder(context: &mut Context<'_>, section: &StapelSection) {
+    if let (Some(shell), Some(ansible)) = (present(&section.shell), present(&section.ansible)) {
+        let related = context.reader.place(shell.mark);
+        let message = "an image is built by `shell` or by `ansible`, not by both";
+        let problem = context.error(ansible.mark, code::CONFLICT, message);
+        *problem =
+            problem.clone().related(related, "`shell` is here").help("leave one of them out, even if it is empty");
+    }
+}
+
+/// What the builder of a section says of each stage, and the cache version of all of them.
+fn written(section: &StapelSection) -> Option<(&Option<At<String>>, [Written<'_>; 4])> {
+    if let Some(shell) = present(&section.shell) {
+        let stages = [
+            script("beforeInstall", &shell.before_install, &shell.before_install_cache_version),
+            script("install", &shell.install, &shell.install_cache_version),
+            script("beforeSetup", &shell.before_setup, &shell.before_setup_cache_version),
+            script("setup", &shell.setup, &shell.setup_cache_version),
+        ];
+        return Some((&shell.cache_version, stages));
+    }
+    let ansible = present(&section.ansible)?;
+    let stages = [
+        tasks("beforeInstall", &ansible.before_install, &ansible.before_install_cache_version),
+        tasks("install", &ansible.install, &ansible.install_cache_version),
+        tasks("beforeSetup", &ansible.before_setup, &ansible.before_setup_cache_version),
+        tasks("setup", &ansible.setup, &ansible.setup_cache_version),
+    ];
+    Some((&ansible.cache_version, stages))
 }
 
 pub(in crate::config) fn script<'s>(
