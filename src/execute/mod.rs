@@ -16,6 +16,7 @@
 //!
 //! It must not know about configs, command lines or terminals.
 
+mod ansible;
 mod base;
 mod blobs;
 mod caches;

@@ -14,7 +14,7 @@ use stages::spec::{self, Command, Mount, Step};
 use super::caches::CacheHold;
 use super::layout::make_layer_directory;
 use super::worker::{Content, Task, Worker};
-use super::{Error, SOURCE_DATE_EPOCH, git_content};
+use super::{Error, SOURCE_DATE_EPOCH, ansible, git_content};
 use crate::builder::{Limits, MountSource, Network, StepMount, StepStatus, StepTask, UserIds};
 use crate::image::assemble::DEFAULT_PATH;
 use crate::image::spec::ImageConfig;
@@ -44,7 +44,7 @@ pub(super) fn make(
             layers.insert(below.min(layers.len()), layer);
         }
     }
-    let run_of = |argv| Run { step, argv, mounts, extra: Vec::new(), script: None };
+    let run_of = |argv| Run { step, argv, mounts, extra: Vec::new(), script: None, scratch_at: None };
     match &step.command {
         Command::Shell(script) => run(worker, task, &layers, run_of(shell(script))),
         Command::Exec(argv) => run(worker, task, &layers, run_of(argv.iter().map(OsString::from).collect())),
@@ -54,16 +54,13 @@ pub(super) fn make(
             let argv = [interpreter, "-e", SCRIPT].map(OsString::from).to_vec();
             run(worker, task, &layers, Run { script: Some(script(commands)), ..run_of(argv) })
         }
-        Command::Ansible(_) => {
-            let message = "ansible tasks are not supported yet".to_owned();
-            Err(Error::Config { stage: task.id.clone(), message })
-        }
+        Command::Ansible(tasks) => ansible::make(worker, task, step, &layers, mounts, tasks),
     }
 }
 
 /// Where a script is while it runs: in a file, as it may be longer than arguments can be, and its commands may read standard
 /// input.
-const SCRIPT: &str = "/dev/stager-script";
+pub(super) const SCRIPT: &str = "/dev/stager-script";
 
 /// What runs scripts: bash where the image has it.
 fn interpreter(tree: &MergedTree) -> Result<&'static str, Error> {
@@ -95,6 +92,8 @@ pub(super) struct Run<'r> {
     pub(super) extra: Vec<(String, String)>,
     /// The text of [`SCRIPT`], which `argv` runs.
     pub(super) script: Option<Vec<u8>>,
+    /// Where a directory in memory is while it runs, for what the command writes for its own use.
+    pub(super) scratch_at: Option<&'static str>,
 }
 
 /// Runs a command on a stack of layers, and adds what it changed to the parent's content.
@@ -111,7 +110,7 @@ pub(super) fn run(
     let (upper, scratch) = (temp.path().join("upper"), temp.path().join("scratch"));
     make_layer_directory(&upper, &lowers, worker.engine.settings.ownership)?;
     fs::create_dir(&scratch)?;
-    if matches!(run.step.command, Command::Script(_)) {
+    if matches!(run.step.command, Command::Script(_) | Command::Ansible(_)) {
         make_mount_points(&upper, &lowers, worker.engine.settings.ownership, run.mounts)?;
     }
     // The file system's own clock says when the step started: its times are compared with this. (The upper directory has the
@@ -125,6 +124,10 @@ pub(super) fn run(
     mounts.extend(run.script.map(|bytes| StepMount {
         target: SCRIPT.to_owned(),
         source: MountSource::SecretFile { bytes, mode: 0o444, uid: 0, gid: 0 },
+    }));
+    mounts.extend(run.scratch_at.map(|target| StepMount {
+        target: target.to_owned(),
+        source: MountSource::Tmpfs { size: None, mode: 0o1777 },
     }));
     let step_task = StepTask {
         lowers,

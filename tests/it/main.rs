@@ -23,6 +23,8 @@ mod cache;
 mod ci_env;
 mod concurrency;
 mod config;
+mod dapp;
+mod dapp_digests;
 mod digests;
 mod examples;
 mod failures;
