@@ -500,3 +500,24 @@ fn how_texts_and_places_are_read_counts() {
         assert_eq!(import(places, true, to).1, expected);
     }
 }
+
+/// What a keyed step does not name must at least be mapped alike: another directory, or another project, is another content.
+#[test]
+fn a_step_keyed_by_declared_files_is_of_its_mappings_and_its_project() {
+    let keyed = |change: fn(&mut Project)| {
+        let mut spec = image("app");
+        step_of(&mut spec, "build/compile").files = FileView::KeyedBy(vec![Vec::new(); 2]);
+        let second = GitMapping { add: "/docs".to_owned(), to: "/docs".to_owned(), ..spec.git[0].clone() };
+        spec.git.push(second);
+        spec.conveyor.retain(|place| place.slot.name() != "deps/1");
+        let mut project = project(vec![spec]);
+        change(&mut project);
+        digests(&plan(&project, &Commit::default()).images[0])["build/compile"]
+    };
+    let before = keyed(|_| {});
+    assert_ne!(before, keyed(|project| project.images[0].git[0].add = "/backend".to_owned()));
+    assert_ne!(before, keyed(|project| project.images[0].git[0].include_paths = vec!["a".to_owned()]));
+    assert_ne!(before, keyed(|project| project.images[0].git[1].owner.user = Some("www".to_owned())));
+    assert_ne!(before, keyed(|project| project.name = "other".parse().unwrap()));
+    assert_eq!(before, keyed(|project| project.images[0].git.reverse()));
+}
