@@ -16,6 +16,7 @@ use super::mapped::Mapped;
 use crate::builder::CancelToken;
 use crate::config::{
     self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
+    ProjectHome,
 };
 use crate::git::{Head, Remotes, Repository, SnapshotOptions};
 use crate::giterminism::{self, Gate, GateOptions, Mode, Refusal};
@@ -164,6 +165,10 @@ impl ProjectFiles {
                 loose: options.mode.is_loose(),
                 now: options.templates.now,
                 debug: options.templates.debug.clone(),
+            },
+            home: ProjectHome {
+                origin: self.repository.remote_address("origin"),
+                directory: self.repository.directory_name(),
             },
         })
     }

@@ -6,29 +6,29 @@
 
 #![allow(clippy::ref_option, reason = "the keys of tables are options, and helpers take them as they are")]
 
-mod ansible;
+pub(in crate::config) mod ansible;
 mod base;
 mod cleanup;
-mod context;
-mod dependencies;
-mod docker;
+pub(in crate::config) mod context;
+pub(in crate::config) mod dependencies;
+pub(in crate::config) mod docker;
 mod dockerfile;
-mod exports;
-mod git;
+pub(in crate::config) mod exports;
+pub(in crate::config) mod git;
 mod image_spec;
-mod images;
+pub(in crate::config) mod images;
 mod imports;
-mod mounts;
+pub(in crate::config) mod mounts;
 mod names;
-mod paths;
+pub(in crate::config) mod paths;
 mod platforms;
-mod project;
+pub(in crate::config) mod project;
 mod secrets;
 mod sections;
 mod stapel;
-mod steps;
-mod warnings;
-mod words;
+pub(in crate::config) mod steps;
+pub(in crate::config) mod warnings;
+pub(in crate::config) mod words;
 
 use self::context::Context;
 use self::images::Lowering;
@@ -129,7 +129,7 @@ fn lower_images(
         let mut context = Context::new(file, warnings);
         lowering.check_nameless(&mut context);
         lowering.check_platforms(&mut context);
-        lowering.inherit_mounts();
+        images::inherit_mounts(&mut lowering.images);
         lowered.problems.append(&mut context.into_problems());
     }
     lowered.images = std::mem::take(&mut lowering.images);
