@@ -18,7 +18,8 @@ use crate::plan::{
 };
 use crate::spec::{
     Base, Command, Content, DockerfileImage, FileView, GitMapping, GitSource, ImageAttribute, ImageSpec, Import,
-    ImportSource, Imports, Mount, MountSource, Network, Owner, Packages, Place, Post, Project, Removal, Sharing, Step,
+    ImportPlaces, ImportSource, Imports, Mount, MountSource, Network, Owner, Packages, Place, Post, PostRules, Project,
+    Removal, Sharing, Step,
 };
 
 /// What the conveyor must be told about the world: all of it is a function of the commit, but for
@@ -348,7 +349,7 @@ impl<F: Facts> Conveyor<'_, F> {
             .iter()
             .map(|import| PlannedImport {
                 source: import.source.image().and_then(|name| self.image_digest(name)),
-                import: import.clone(),
+                import: Import { to: self.import_target(import), ..import.clone() },
             })
             .collect();
         let variables = self.planned_variables(&imports.variables);
@@ -365,9 +366,26 @@ impl<F: Facts> Conveyor<'_, F> {
         self.push(place.kind, place.slot.clone(), inputs, StageTask::Imports { imports: files, variables });
     }
 
+    /// Where an import goes. Git content is beside the chain, so that its stage does not see it: where a mapping lies below
+    /// `to`, there is a directory.
+    fn import_target(&self, import: &Import) -> String {
+        let to = import.to.trim_end_matches('/');
+        let has_git_below = self
+            .spec
+            .git
+            .iter()
+            .any(|mapping| mapping.to.strip_prefix(to).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1));
+        match import.places {
+            ImportPlaces::Followed if has_git_below => format!("{to}/"),
+            _ => import.to.clone(),
+        }
+    }
+
     fn planned_variables(&self, variables: &[crate::spec::ImageVariable]) -> Vec<PlannedVariable> {
         let planned = |variable: &crate::spec::ImageVariable| PlannedVariable {
             source: self.image_digest(&variable.image),
+            // As long as images are published nowhere, they are known by the project's name.
+            repository: self.project.name.to_string(),
             variable: variable.clone(),
         };
         variables.iter().map(planned).collect()
@@ -435,7 +453,8 @@ fn step_inputs(step: &Step) -> Inputs {
         });
         inputs.insert("caches".into(), Value::List(caches.collect()));
     }
-    if !step.secrets.is_empty() {
+    // Who names what a step is keyed by has named it all.
+    if !step.secrets.is_empty() && !matches!(step.files, FileView::KeyedBy(_)) {
         inputs.insert("secrets".into(), Value::texts(step.secrets.iter().map(|secret| &secret.id)));
     }
     inputs
@@ -455,13 +474,19 @@ fn mount_input(mount: &Mount) -> Value {
 }
 
 fn import_input(planned: &PlannedImport) -> Value {
-    let Import { source, add, to, include_paths, exclude_paths, owner, required: _ } = &planned.import;
+    let Import { source, add, to, include_paths, exclude_paths, owner, required, places } = &planned.import;
     let mut map = BTreeMap::from([
         ("add".to_owned(), Value::from(add.as_str())),
         ("to".to_owned(), Value::from(to.as_str())),
         ("includePaths".to_owned(), Value::texts(include_paths)),
         ("excludePaths".to_owned(), Value::texts(exclude_paths)),
     ]);
+    if !required {
+        map.insert("required".to_owned(), Value::Bool(false));
+    }
+    if *places == ImportPlaces::Followed {
+        map.insert("places".to_owned(), Value::from("followed"));
+    }
     match (source, planned.source) {
         (_, Some(digest)) => map.insert("image".into(), Value::from(digest.to_string().as_str())),
         (ImportSource::External(reference), None) => map.insert("from".into(), Value::from(reference.as_str())),
@@ -474,7 +499,7 @@ fn import_input(planned: &PlannedImport) -> Value {
 }
 
 /// What enters for a variable: a name or tag is the image's digest itself, not what the image holds, so it is kept out of
-/// the second key's way by a prefix.
+/// the second key's way by a prefix. The repository enters where the variable says it: images with other values are others.
 fn variable_input(planned: &PlannedVariable) -> Value {
     let digest = planned.source.map_or_else(|| planned.variable.image.to_string(), |digest| digest.to_string());
     let image = match planned.variable.value {
@@ -482,11 +507,15 @@ fn variable_input(planned: &PlannedVariable) -> Value {
         ImageAttribute::Repository => String::new(),
         ImageAttribute::ManifestDigest | ImageAttribute::Id => digest,
     };
-    Value::Map(BTreeMap::from([
+    let mut map = BTreeMap::from([
         ("name".to_owned(), Value::from(planned.variable.name.as_str())),
         ("value".to_owned(), Value::from(planned.variable.value.name())),
         ("image".to_owned(), Value::from(image.as_str())),
-    ]))
+    ]);
+    if matches!(planned.variable.value, ImageAttribute::Name | ImageAttribute::Repository) {
+        map.insert("repository".to_owned(), Value::from(planned.repository.as_str()));
+    }
+    Value::Map(map)
 }
 
 fn owner_inputs(owner: &Owner, map: &mut BTreeMap<String, Value>) {
@@ -542,6 +571,8 @@ fn post_inputs(post: &Post) -> Inputs {
         }),
     );
     add("onBuild", (!post.on_build.is_empty()).then(|| Value::texts(&post.on_build)));
+    let has_texts = post.rules != PostRules::Plain && !post.is_empty();
+    add("rules", has_texts.then(|| Value::from(post.rules.name())));
     add("author", post.author.as_deref().map(Value::from));
     add("clearHistory", post.clear_history.then_some(Value::Bool(true)));
     add("remove", (post.remove != Removal::default()).then(|| removal_input(&post.remove)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use regex::Regex;
-use stages::spec::{Healthcheck, Post, Removal};
+use stages::spec::{Healthcheck, Post, PostRules, Removal};
 
 use super::context::{Context, filled, is_true, listed, owned, values};
 use super::docker::ports;
@@ -51,14 +51,18 @@ fn lower_config(context: &mut Context<'_>, config: &ImageSpecConfig) -> Post {
             volumes: values(listed(&config.remove_volumes)),
             ports: expose.is_some(),
         },
+        rules: PostRules::Words,
         ..Post::default()
     }
 }
 
+/// A key that holds arguments.
+type Arguments = Option<At<Maybe<Vec<At<String>>>>>;
+
 /// Arguments that are set, or cleared by a key of their own; an empty list does nothing, as in werf.
 fn command(
     context: &mut Context<'_>,
-    (key, field): (&str, &Option<At<Maybe<Vec<At<String>>>>>),
+    (key, field): (&str, &Arguments),
     (clear_key, clear): (&str, &Option<At<bool>>),
 ) -> Option<Vec<String>> {
     let items = present(field).map(|items| values(items));
