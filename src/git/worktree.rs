@@ -180,12 +180,16 @@ impl Repository {
             for (name, kind) in read_names(&start.join(OsStr::from_bytes(&directory)))? {
                 let mut path = directory.clone();
                 super::tree::push_segment(&mut path, &name);
-                match kind {
-                    NameKind::Directory if filter.may_contain(&path) => pending.push(path),
-                    NameKind::Directory => {}
-                    NameKind::Link if filter.matches(&path) || filter.may_contain(&path) => found.push((path, true)),
-                    NameKind::File if filter.matches(&path) => found.push((path, false)),
-                    NameKind::Link | NameKind::File => {}
+                let leads_on = || filter.may_contain(&path);
+                let is_wanted = match kind {
+                    NameKind::Directory => leads_on(),
+                    NameKind::Link => filter.matches(&path) || leads_on(),
+                    NameKind::File => filter.matches(&path),
+                };
+                if is_wanted && kind == NameKind::Directory {
+                    pending.push(path);
+                } else if is_wanted {
+                    found.push((path, kind == NameKind::Link));
                 }
             }
         }
