@@ -37,3 +37,4 @@ mod pulls;
 mod rootless;
 mod steps;
 mod tidy;
+mod werf_images;
