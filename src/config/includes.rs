@@ -53,5 +53,5 @@ fn malformed(source: SourceFile, error: &serde_yaml::Error) -> ConfigError {
         let (line, column) = (location.line(), location.column());
         problem = problem.at(Place { file: source.name.clone(), line, column, len: 0 });
     }
-    ConfigError { diagnostics: vec![problem], sources: vec![source], rendered: None }
+    ConfigError { diagnostics: vec![problem], sources: vec![source], rendered: None, claims: Vec::new() }
 }

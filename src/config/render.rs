@@ -104,6 +104,7 @@ fn failed(source: &SourceFile, failure: TemplateFailure) -> ConfigError {
         diagnostics: vec![failure.diagnostic],
         sources: std::iter::once(source.clone()).chain(failure.included).collect(),
         rendered: None,
+        claims: Vec::new(),
     }
 }
 
@@ -128,7 +129,7 @@ fn library(request: &LoadRequest<'_>, own: &str) -> Result<Vec<GoTemplate>, Conf
     if problems.is_empty() {
         Ok(templates)
     } else {
-        Err(ConfigError { diagnostics: problems, sources: Vec::new(), rendered: None })
+        Err(ConfigError { diagnostics: problems, sources: Vec::new(), rendered: None, claims: Vec::new() })
     }
 }
 

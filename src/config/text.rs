@@ -61,7 +61,7 @@ impl ConfigText {
             dialect,
             source: request.source.clone(),
             rendered: rendered(request.source, request.source.text.contains("{{"), output.text),
-            included: request.library.iter().map(|template| template.source.clone()).collect(),
+            included: output.included,
             warnings: output.warnings,
             template: Template::Go(output.origins),
         }
@@ -112,7 +112,10 @@ impl ConfigText {
             return diagnostic;
         };
         match self.origin(&place) {
-            Some(Origin::Exact(place)) => diagnostic.at(place),
+            Some(Origin::Exact { place, caller }) => match caller {
+                Some(caller) => diagnostic.at(place).related(caller, INCLUDED),
+                None => diagnostic.at(place),
+            },
             Some(Origin::Line(line)) => diagnostic.related(line, "rendered from this line").note(self.says_so()),
             None => diagnostic.note(self.says_so()),
         }
@@ -132,7 +135,7 @@ impl ConfigText {
         match &self.template {
             Template::Jinja { .. } => self.origin_of_line(place),
             Template::Go(origins) => origins.of(&self.rendered.text, place).map(|origin| match origin {
-                GoOrigin::Exact(place) => Origin::Exact(place),
+                GoOrigin::Exact { place, caller } => Origin::Exact { place, caller },
                 GoOrigin::Action(place) => Origin::Line(place),
             }),
         }
@@ -147,7 +150,7 @@ impl ConfigText {
         let rendered = self.rendered.text.split('\n').nth(place.line - 1)?;
         let upto = |line: &str| line.chars().take(place.column - 1 + place.len).collect::<String>();
         if origin.verbatim || (place.len > 0 && upto(template) == upto(rendered)) {
-            return Some(Origin::Exact(here));
+            return Some(Origin::Exact { place: here, caller: None });
         }
         let column = template.chars().take_while(|letter| letter.is_whitespace()).count() + 1;
         Some(Origin::Line(Place { column, len: template.trim().chars().count(), ..here }))
@@ -169,9 +172,12 @@ fn rendered(source: &SourceFile, has_tags: bool, text: String) -> SourceFile {
     SourceFile { name, text }
 }
 
+/// The label of the line through which a template came in.
+const INCLUDED: &str = "included from here";
+
 enum Origin {
-    /// The same letters at the same place of the template.
-    Exact(Place),
+    /// The same letters at the same place of a template, and the line that included that.
+    Exact { place: Place, caller: Option<Place> },
     /// The template line they came from.
     Line(Place),
 }
@@ -179,7 +185,7 @@ enum Origin {
 impl Origin {
     fn exact(self) -> Option<Place> {
         match self {
-            Self::Exact(place) => Some(place),
+            Self::Exact { place, .. } => Some(place),
             Self::Line(_) => None,
         }
     }

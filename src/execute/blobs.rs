@@ -13,7 +13,7 @@ use crate::layer::{self, Compression, Metadata, Mtime, TarWriter, UnpackOptions}
 use crate::registry::{self, Reference};
 use crate::report::Event;
 use crate::sha256::HashingReader;
-use crate::storage::{BlobStore, GitRecipe, LayerSource, StoredBlob, SymlinkRecipe};
+use crate::storage::{BlobStore, DirectoriesRecipe, GitRecipe, LayerSource, StoredBlob, SymlinkRecipe};
 
 /// How many blobs are fetched at once.
 const DOWNLOADS: usize = 4;
@@ -248,8 +248,8 @@ fn implied(place: &str) -> Vec<PathBuf> {
     above.chain([PathBuf::new()]).chain(LINKED.iter().map(PathBuf::from)).collect()
 }
 
-/// Git content straight from its objects. Directories are written only for mappings that name an owner: others keep what the
-/// image has there, and are made (0755, root) where it has nothing.
+/// Git content straight from its objects. Directories are written only where the mapping says what they are like: others
+/// keep what the image has there, and are made (0755, root) where it has nothing.
 fn write_git(
     engine: &Engine<'_>,
     recipes: &[GitRecipe],
@@ -258,8 +258,6 @@ fn write_git(
 ) -> Result<(), Error> {
     let placements =
         recipes.iter().map(|recipe| git_content::placement(engine, recipe)).collect::<Result<Vec<_>, _>>()?;
-    let owned: Vec<&Path> =
-        recipes.iter().filter(|recipe| recipe.owner.is_some()).map(|recipe| Path::new(&recipe.to)).collect();
     let mut tar = TarWriter::new(out);
     let mut failure = None;
     let mut sink = |entry: git::OutEntry<'_>| {
@@ -268,7 +266,7 @@ fn write_git(
         let written = match entry.kind {
             OutKind::Directory => {
                 let absolute = Path::new("/").join(path);
-                let brought = owned.iter().any(|to| absolute.starts_with(to)) && !is_linked(path);
+                let brought = recipes.iter().any(|recipe| brings(recipe, &absolute)) && !is_linked(path);
                 if brought { tar.directory(path, &metadata) } else { Ok(()) }
             }
             OutKind::File { size, content } => tar.file(path, &metadata, size, content),
@@ -290,6 +288,17 @@ fn write_git(
     streamed?;
     tar.finish()?;
     Ok(())
+}
+
+/// Whether a mapping says what a directory is like: all that it places, where it names an owner; those below its target that
+/// are not there already, where directories have a mode of their own.
+fn brings(recipe: &GitRecipe, directory: &Path) -> bool {
+    let Ok(inner) = directory.strip_prefix(&recipe.to) else { return false };
+    let is_new = |directories: &DirectoriesRecipe| {
+        let kept = directories.kept.iter();
+        inner != Path::new("") && !kept.into_iter().any(|kept| Path::new(kept) == directory)
+    };
+    recipe.owner.is_some() || recipe.directories.as_ref().is_some_and(is_new)
 }
 
 /// Whether a path is one of the directories that are never brought.

@@ -16,6 +16,7 @@
 //!
 //! It must not know about configs, command lines or terminals.
 
+mod ansible;
 mod base;
 mod blobs;
 mod caches;
@@ -41,6 +42,7 @@ use std::collections::BTreeMap;
 use stages::StageDigest;
 use stages::plan::{Plan, PlannedImage};
 
+pub use caches::RunDirectories;
 pub use engine::{Engine, SOURCE_DATE_EPOCH, Settings};
 pub use error::Error;
 pub use export::{ExportRequest, Exported, Output, export};

@@ -1,5 +1,6 @@
 //! The work tree against HEAD: what a build of the commit leaves out.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -260,8 +261,10 @@ impl Repository {
 
     /// Files of HEAD that `git rm` took from the index: gone, or still there without git's knowledge.
     fn settle_missing(&self, staged: &Staged, scopes: &Scopes<'_>, changes: &mut Changes) {
-        for missing in staged.missing.iter().filter(|missing| scopes.contains(&missing.path)) {
-            changes.retain(|(path, _)| *path != missing.path);
+        let missing: Vec<_> = staged.missing.iter().filter(|missing| scopes.contains(&missing.path)).collect();
+        let paths: HashSet<&[u8]> = missing.iter().map(|missing| missing.path.as_slice()).collect();
+        changes.retain(|(path, _)| !paths.contains(path.as_slice()));
+        for missing in missing {
             match hash_on_disk(self, &missing.path, missing.mode) {
                 Ok(Some(id)) if id == missing.id => {}
                 Ok(Some(_)) => changes.push((missing.path.clone(), ChangeKind::Modified)),

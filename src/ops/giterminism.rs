@@ -81,7 +81,7 @@ pub fn check_giterminism(options: &ProjectOptions, store: &Path) -> Result<Check
 }
 
 fn problem(broken: Vec<Diagnostic>, sources: &[SourceFile]) -> Option<Error> {
-    let error = ConfigError { diagnostics: broken, sources: sources.to_vec(), rendered: None };
+    let error = ConfigError { diagnostics: broken, sources: sources.to_vec(), rendered: None, claims: Vec::new() };
     (!error.diagnostics.is_empty()).then(|| error.into())
 }
 

@@ -16,6 +16,7 @@ use super::mapped::Mapped;
 use crate::builder::CancelToken;
 use crate::config::{
     self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
+    ProjectHome,
 };
 use crate::git::{Head, Remotes, Repository, SnapshotOptions};
 use crate::giterminism::{self, Gate, GateOptions, Mode, Refusal};
@@ -165,6 +166,10 @@ impl ProjectFiles {
                 now: options.templates.now,
                 debug: options.templates.debug.clone(),
             },
+            home: ProjectHome {
+                origin: self.repository.remote_address("origin"),
+                directory: self.repository.directory_name(),
+            },
         })
     }
 
@@ -191,14 +196,26 @@ impl ProjectFiles {
 
     /// Loads the config, and puts what it claims to the gate.
     pub fn load(&self, options: &ProjectOptions) -> Result<LoweredConfig, Error> {
-        let loaded = self.read(options)?;
+        let loaded = self.read(options).map_err(|error| match error {
+            Error::Config(error) => Error::Config(self.with_refusals(error)),
+            other => other,
+        })?;
         let refused = self.refused(&loaded);
         if refused.is_empty() {
             return Ok(loaded);
         }
         let rendered = Some(loaded.text.rendered().text.clone());
         let diagnostics = refused.into_iter().map(|(diagnostic, _)| diagnostic).collect();
-        Err(ConfigError { diagnostics, sources: loaded.text.sources(), rendered }.into())
+        Err(ConfigError { diagnostics, sources: loaded.text.sources(), rendered, claims: Vec::new() }.into())
+    }
+
+    /// Puts what a broken config claims to the gate as well.
+    fn with_refusals(&self, mut error: Box<ConfigError>) -> Box<ConfigError> {
+        let claims = std::mem::take(&mut error.claims);
+        let refused =
+            claims.into_iter().filter_map(|(claim, place)| Some(diagnostic(self.check(&claim).err()?, place, None)));
+        error.diagnostics = refused.chain(error.diagnostics).collect();
+        error
     }
 
     /// Loads the config, and leaves its claims alone.
@@ -287,7 +304,13 @@ fn refuse_unbuildable(config: &LoweredConfig) -> Result<(), Error> {
         return Ok(());
     }
     let rendered = Some(config.text.rendered().text.clone());
-    Err(ConfigError { diagnostics: config.at_build.clone(), sources: config.text.sources(), rendered }.into())
+    Err(ConfigError {
+        diagnostics: config.at_build.clone(),
+        sources: config.text.sources(),
+        rendered,
+        claims: Vec::new(),
+    }
+    .into())
 }
 
 /// The image whose document a place is in.

@@ -79,9 +79,9 @@ fn failures_name_place_cause_and_remedy() {
     .map(shown)
     .collect();
     insta::assert_snapshot!(all.join("\n"), @r##"
-stager.yaml:2:9+9: the environment variable `NO` is not set | set it, or give a default: env("NO", "…")
-stager.yaml:1:4+16 [giterminism]: giterminism does not allow `TOKEN` | 
-stager.yaml:1:9+16: there is no file `nothing` | 
+stager.yaml:2:9+9 [env-unset]: the environment variable `NO` is not set | set it, or give a default: env("NO", "…")
+stager.yaml:1:4+16 [giterminism-denied]: giterminism does not allow `TOKEN` | 
+stager.yaml:1:9+16 [file-not-found]: there is no file `nothing` | 
 stager.yaml:1:9+13: a file's path is relative to the project directory and has no `..`; got "../x" | 
 stager.yaml:1:9+10: cannot render the template: unknown method: files has read, glob and exists, but no `open` | 
 stager.yaml:1:4+7: cannot render the template: the value is none: there is nothing to write | git.tag is none here, as the commit has no tag; git.tag | default("…") stands in

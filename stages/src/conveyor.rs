@@ -453,7 +453,8 @@ fn step_inputs(step: &Step) -> Inputs {
         });
         inputs.insert("caches".into(), Value::List(caches.collect()));
     }
-    if !step.secrets.is_empty() {
+    // Who names what a step is keyed by has named it all.
+    if !step.secrets.is_empty() && !matches!(step.files, FileView::KeyedBy(_)) {
         inputs.insert("secrets".into(), Value::texts(step.secrets.iter().map(|secret| &secret.id)));
     }
     inputs

@@ -14,7 +14,7 @@
 //! | the same, of the files the step sees             |      |           |          |     | x    |         |            |
 //! | the same, of the files it declares (`stageDependencies`) | |        |          |     | x    |         |            |
 //! | command, env, network, cache versions of the step |      |           |          |     | x    |         |            |
-//! | cache mounts (path, id, sharing), secret ids     |      |           |          |     | x    |         |            |
+//! | cache mounts (path, id, sharing), secret ids (not those of a step with declared files) | |   |          |     | x    |         |            |
 //! | mounts of the image (place and kind of source)   |      |           | x        |     | x    |         |            |
 //! | import: source's digest or reference, places and how they are found, patterns, owner | | | | | | x       |            |
 //! | variable: name, what it says, digest of the image it names, the repository if it says that | |      |          |     |      | x       |            |

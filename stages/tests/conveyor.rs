@@ -380,6 +380,21 @@ fn a_step_keyed_by_declared_files_sees_all_and_reruns_for_those() {
 }
 
 #[test]
+fn secrets_do_not_key_a_step_that_declares_its_files() {
+    let with = |files: FileView, secret: bool| {
+        let mut spec = image("app");
+        let step = step_of(&mut spec, "build/compile");
+        step.files = files;
+        let token = Secret { id: "token".to_owned(), source: SecretSource::Env("TOKEN".to_owned()) };
+        step.secrets = Vec::from_iter(secret.then_some(token));
+        plan(&project(vec![spec]), &Commit::default())
+    };
+    let declared = || FileView::KeyedBy(vec![Vec::new()]);
+    assert!(differing(&with(declared(), false), &with(declared(), true)).is_empty());
+    assert!(!differing(&with(FileView::All, false), &with(FileView::All, true)).is_empty());
+}
+
+#[test]
 fn steps_before_the_git_content_see_none_of_it() {
     let mut spec = image("app");
     spec.conveyor.swap(1, 2);

@@ -7,9 +7,8 @@ use super::tree::ScalarKind;
 pub(super) fn kind(text: &str, plain: bool, tag: Option<&str>) -> ScalarKind {
     match tag.map(|tag| tag.strip_prefix(CORE_TAGS)) {
         Some(Some("int" | "float" | "bool" | "null")) => plain_kind(text),
-        Some(_) => ScalarKind::Text,
         None if plain => plain_kind(text),
-        None => ScalarKind::Text,
+        _ => ScalarKind::Text,
     }
 }
 

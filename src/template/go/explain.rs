@@ -1,10 +1,11 @@
 //! The errors of a template as diagnostics.
 
 use super::super::gotemplate::{Fault, Phase, TemplateError};
+use super::Sources;
 use super::host::ReaderHost;
 use super::origin::{GoOrigin, GoOrigins, whole_line};
 use super::render::GoRequest;
-use crate::source::{Diagnostic, Place, SourceFile, nearest};
+use crate::source::{Diagnostic, Place, nearest};
 
 /// How the error of an endless inclusion starts.
 const ENDLESS: &str = "rendering template has a nested reference name: ";
@@ -15,6 +16,7 @@ const NO_VALUE: &str = "<no value>";
 /// What is needed to explain an error.
 pub(super) struct Explain<'a> {
     pub(super) request: &'a GoRequest<'a>,
+    pub(super) sources: &'a Sources<'a>,
     pub(super) functions: &'a [&'a str],
     pub(super) host: &'a ReaderHost,
 }
@@ -99,20 +101,12 @@ impl Explain<'_> {
     }
 
     fn place(&self, error: &TemplateError) -> Option<Place> {
-        let source = self.source(&error.template)?;
+        let source = self.sources.find(&error.template)?;
         let whole = whole_line(source, error.line)?;
         let text = source.text.split('\n').nth(error.line - 1)?;
         let Some(column) = error.column else { return Some(unknown_function(error, text, &whole).unwrap_or(whole)) };
         let (before, rest) = (text.get(..column)?, text.get(column..)?);
         Some(Place { column: before.chars().count() + 1, len: length_of(&error.action, rest), ..whole })
-    }
-
-    fn source(&self, template: &str) -> Option<&SourceFile> {
-        if template == self.request.dialect.config_name() {
-            return Some(self.request.source);
-        }
-        let found = self.request.library.iter().find(|known| known.name == template);
-        found.map(|template| &template.source)
     }
 
     /// An output that is no text.
@@ -134,7 +128,7 @@ impl Explain<'_> {
         let mut warning =
             Diagnostic::warning(format!("the template prints `{NO_VALUE}`{times} in rendered line {line}"));
         warning.place = origins.of(text, &at).map(|origin| match origin {
-            GoOrigin::Exact(place) | GoOrigin::Action(place) => place,
+            GoOrigin::Exact { place, .. } | GoOrigin::Action(place) => place,
         });
         Some(warning.help("a key that is not there; `required` makes it an error, `default` gives it a value"))
     }

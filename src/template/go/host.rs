@@ -1,10 +1,11 @@
 //! The world outside of a template, as a reader of files lets it in.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::super::gotemplate::Host;
+use super::super::gotemplate::{Host, name_of_text};
 use super::render::{DebugSink, GoRequest};
-use crate::source::{FileReader, ReadError, ReadErrorKind};
+use crate::source::{FileReader, ReadError, ReadErrorKind, SourceFile};
 
 /// A [`Host`] over a [`FileReader`], which keeps the last error of the reader as it was.
 pub(super) struct ReaderHost {
@@ -12,6 +13,7 @@ pub(super) struct ReaderHost {
     loose: bool,
     debug: Option<DebugSink>,
     failed: Mutex<Option<ReadError>>,
+    read: Mutex<BTreeMap<String, SourceFile>>,
 }
 
 impl ReaderHost {
@@ -21,6 +23,7 @@ impl ReaderHost {
             loose: request.loose,
             debug: request.debug.cloned(),
             failed: Mutex::new(None),
+            read: Mutex::default(),
         }
     }
 
@@ -28,6 +31,22 @@ impl ReaderHost {
     pub(super) fn failed(&self, reason: &str) -> Option<ReadError> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         failed.filter(|error| reason.ends_with(&error.message))
+    }
+
+    /// Files that the template read, by the name that their text has when it is given to `tpl`.
+    pub(super) fn read(&self) -> BTreeMap<String, SourceFile> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn read_one(&self, path: &str) -> Result<Vec<u8>, ReadError> {
+        let bytes = self.files.read(path)?;
+        if memchr::memmem::find(&bytes, b"{{").is_some()
+            && let Ok(text) = std::str::from_utf8(&bytes)
+        {
+            let source = SourceFile { name: path.to_owned(), text: text.to_owned() };
+            self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(name_of_text(&bytes), source);
+        }
+        Ok(bytes)
     }
 
     fn kept<T>(&self, result: Result<T, ReadError>) -> Result<T, String> {
@@ -50,7 +69,7 @@ impl ReaderHost {
             paths.sort_unstable();
             paths.dedup();
         }
-        paths.into_iter().map(|path| Ok((path.clone(), self.files.read(&path)?))).collect()
+        paths.into_iter().map(|path| Ok((path.clone(), self.read_one(&path)?))).collect()
     }
 }
 
@@ -69,7 +88,7 @@ impl Host for ReaderHost {
     }
 
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
-        self.kept(self.files.read(&clean(path)))
+        self.kept(self.read_one(&clean(path)))
     }
 
     fn glob(&self, pattern: &str) -> Result<Vec<(String, Vec<u8>)>, String> {

@@ -10,6 +10,8 @@ mod explain;
 mod host;
 mod origin;
 mod render;
+mod sources;
 
 pub use origin::{GoOrigin, GoOrigins};
 pub use render::{DebugSink, GoDialect, GoRendered, GoRequest, GoTemplate, render_go};
+use sources::Sources;

@@ -8,6 +8,7 @@ use super::super::gotemplate::{
     sprig, werf, werf_data,
 };
 use super::super::jinja::TemplateFailure;
+use super::Sources;
 use super::explain::Explain;
 use super::host::ReaderHost;
 use super::origin::GoOrigins;
@@ -81,6 +82,8 @@ pub struct GoRendered {
     pub text: String,
     /// Where its parts came from.
     pub origins: GoOrigins,
+    /// The files it was made of, beside the config: those of the library, and those that the template read.
+    pub included: Vec<SourceFile>,
     /// What is odd about the template.
     pub warnings: Vec<Diagnostic>,
 }
@@ -92,16 +95,14 @@ pub fn render_go(request: &GoRequest<'_>) -> Result<GoRendered, Box<TemplateFail
     let functions = functions(request.dialect, &shared);
     let names: Vec<&str> = functions.names().collect();
     let output = execute(request, functions.clone(), &shared);
-    let explain = Explain { request, functions: &names, host: &host };
-    let failure = |diagnostic| {
-        let included = request.library.iter().map(|template| template.source.clone()).collect();
-        Box::new(TemplateFailure { diagnostic, included })
-    };
+    let sources = Sources { request, read: host.read() };
+    let explain = Explain { request, sources: &sources, functions: &names, host: &host };
+    let failure = |diagnostic| Box::new(TemplateFailure { diagnostic, included: sources.included() });
     let output = output.map_err(|error| failure(explain.diagnostic(&error)))?;
     let text = String::from_utf8(output.bytes).map_err(|error| failure(explain.not_text(&error)))?;
-    let origins = GoOrigins::new(request, &output.spans);
+    let origins = GoOrigins::new(&sources, &output.spans);
     let warnings = explain.warnings(&text, &origins, &output.impure);
-    Ok(GoRendered { text, origins, warnings })
+    Ok(GoRendered { text, origins, included: sources.included(), warnings })
 }
 
 fn execute(request: &GoRequest<'_>, functions: Functions, host: &Arc<dyn Host>) -> Result<Output, TemplateError> {

@@ -33,6 +33,8 @@ pub(super) struct Run {
     pub(super) failed: RefCell<Vec<TemplateError>>,
     /// Functions of the clock and of chance that were called.
     pub(super) impure: RefCell<BTreeSet<&'static str>>,
+    /// The last output of a nested execution and where its parts came from; `None` when nobody asks for that.
+    pub(super) nested: Option<RefCell<(Str, Vec<Span>)>>,
 }
 
 /// Where a part of the output was written from.
@@ -48,6 +50,8 @@ pub struct Span {
     pub column: usize,
     /// Whether it is the template's own text; else an action brought it.
     pub verbatim: bool,
+    /// For a part that came through `include` or `tpl`: the text and the line of the outermost such action.
+    pub caller: Option<(Str, usize)>,
 }
 
 impl Run {
@@ -56,8 +60,13 @@ impl Run {
     }
 
     /// Executes the template of the given name with `data` as its dot.
-    pub(super) fn execute(&self, root: &Str, name: &Str, data: Value) -> Executed<Vec<u8>> {
-        self.execute_spanned(root, name, data, None).map(|(output, _)| output)
+    pub(super) fn execute(&self, root: &Str, name: &Str, data: Value) -> Executed<Str> {
+        let (output, spans) = self.execute_spanned(root, name, data, self.nested.as_ref().map(|_| Vec::new()))?;
+        let output = Str::from(output);
+        if let Some(nested) = &self.nested {
+            nested.replace((output.clone(), spans));
+        }
+        Ok(output)
     }
 
     /// The same; with `spans`, where each part of the output came from is added to it.
@@ -180,14 +189,40 @@ impl State<'_> {
             let node = source.node(self.at);
             let (line, column) = source.place(node.position);
             let verbatim = matches!(node.kind, NodeKind::Text(_));
-            spans.push(Span { start: self.output.len(), template: source.name.clone(), line, column, verbatim });
+            let (start, template) = (self.output.len(), source.name.clone());
+            spans.push(Span { start, template, line, column, verbatim, caller: None });
         }
         self.output.extend_from_slice(text);
         Ok(())
     }
 
+    /// Takes over where the parts of a nested output came from, when the text is that very output.
+    fn splice(&mut self, text: &Str) -> bool {
+        let (Some(spans), Some(nested)) = (self.spans.as_mut(), &self.run.nested) else { return false };
+        let nested = nested.borrow();
+        if !nested.0.is_same(text) || nested.1.is_empty() {
+            return false;
+        }
+        let source = &self.template.source;
+        let (line, _) = source.place(source.node(self.at).position);
+        let start = self.output.len();
+        let caller = Some((source.name.clone(), line));
+        spans.extend(nested.1.iter().map(|span| Span {
+            start: start + span.start,
+            caller: caller.clone(),
+            ..span.clone()
+        }));
+        true
+    }
+
     fn print(&mut self, value: &Operand) -> Executed<()> {
         match &value.value {
+            Value::Str(text) if self.splice(text) => {
+                let start = self.output.len();
+                guard::fits(start + text.len()).map_err(|exhausted| self.exhausted(exhausted))?;
+                self.output.extend_from_slice(text);
+                Ok(())
+            }
             Value::Str(text) => self.write(&text.clone()),
             Value::Nil => self.write(b"<no value>"),
             other => {

@@ -51,7 +51,7 @@ pub use function::{Arguments, Call, Function, Functions, Hosted, Outcome};
 pub use guard::{Exhausted, Limits};
 pub use helm::helm;
 pub use host::{CommitFacts, Host, dapp, dapp_data, environment, werf, werf_data};
-pub use nested::nested;
+pub use nested::{name_of_text, nested};
 pub use set::{Output, TemplateSet};
 pub use sprig::sprig;
 pub use text::Str;

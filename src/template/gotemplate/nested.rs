@@ -26,7 +26,7 @@ pub(super) fn include(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome
     enter(call.run, &name)?;
     let output = call.run.execute(&call.root, &name, arguments.value(1).clone());
     leave(call.run, &name);
-    output.map(Value::string).map_err(|error| told(call.run, *error))
+    output.map(Value::Str).map_err(|error| told(call.run, *error))
 }
 
 /// The text of a nested error, which itself is kept.
@@ -73,19 +73,25 @@ pub(super) fn tpl(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
         included: RefCell::new(call.run.included.borrow().clone()),
         failed: RefCell::default(),
         impure: RefCell::default(),
+        nested: None,
     };
     // Nested texts are counted like one template, under a name that none can have.
     enter(&run, &Str::from(TEXT_NAME))?;
     run.execute(&call.root, &call.root, arguments.value(1).clone())
-        .map(Value::string)
+        .map(Value::Str)
         .map_err(|error| format!("error during tpl function execution for {}: {error}", quoted(text)))
+}
+
+/// The name under which werf's `tpl` knows a text.
+pub fn name_of_text(text: &[u8]) -> String {
+    format!("tpl-{}", super::sprig::adler32(text))
 }
 
 /// werf's `tpl`: the text joins the set under a name made of its checksum, and what it defines stays.
 pub(super) fn lasting_tpl(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
     let text = arguments.text(0);
     guard::allocate(text.len())?;
-    let name = Str::from(format!("tpl-{}", super::sprig::adler32(text)));
+    let name = Str::from(name_of_text(text));
     let run = call.run;
     let parsed = parse::parse(&name, text, &|function| run.functions.find(function).is_some())
         .map_err(|error| told(run, *error))?;
@@ -95,5 +101,5 @@ pub(super) fn lasting_tpl(call: &mut Call<'_>, arguments: &Arguments<'_>) -> Out
     enter(run, &Str::from(TEXT_NAME))?;
     let output = run.execute(&call.root, &name, arguments.value(1).clone());
     leave(run, &Str::from(TEXT_NAME));
-    output.map(Value::string).map_err(|error| told(run, *error))
+    output.map(Value::Str).map_err(|error| told(run, *error))
 }

@@ -98,6 +98,7 @@ impl TemplateSet {
                 included: RefCell::new(HashMap::new()),
                 failed: RefCell::default(),
                 impure: RefCell::default(),
+                nested: spans.as_ref().map(|_| RefCell::new((Str::from(""), Vec::new()))),
             };
             let (bytes, spans) = run.execute_spanned(&name, &name, data, spans).map_err(|mut error| {
                 error.causes = run.failed.take();

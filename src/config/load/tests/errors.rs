@@ -475,7 +475,7 @@ from: x
 
 image: a
 fromImage: a
-  5:12 `a` refers to itself
+  5:12 `a` refers to itself (name another image, or leave it out)
 
 image: a
 fromImage: b
@@ -522,7 +522,7 @@ error: `git[0].add` must be an absolute path
   |
   = note: in image `app`
 
-error: the name `app` is there twice
+error[image-name-conflict]: the name `app` is there twice
  --> stager.yaml:9:8
   |
 4 | image: app

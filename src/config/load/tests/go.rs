@@ -147,8 +147,11 @@ fn rendered_places_lead_to_the_template() {
         (3, 6, 1, "werf.yaml:3:12+1"),
         (5, 6, 1, "werf.yaml:3:12+1"),
         (6, 1, 3, "werf.yaml:4:1+3"),
-        (7, 1, 4, "werf.yaml (rendered):7:1+4 <werf.yaml:6:1+24>"),
+        (7, 1, 4, ".werf/t.tmpl:1:1+4 <werf.yaml:6:1+24>"),
         (8, 6, 1, "werf.yaml:7:6+1"),
+        (8, 7, 0, "werf.yaml (rendered):8:7+0 <werf.yaml:6:1+24>"),
+        (1, 2, 0, "werf.yaml:1:2+0"),
+        (3, 8, 0, "werf.yaml (rendered):3:8+0 <werf.yaml:3:1+14>"),
     ] {
         let place = Place { file: text.rendered().name.clone(), line, column, len };
         let moved = text.relocate(vec![Diagnostic::error("x").at(place)]).remove(0);
@@ -168,4 +171,78 @@ fn includes_of_other_repositories_are_refused_by_name() {
     let locked = listed.clone().file("werf-includes.lock", "includes: []\n");
     assert!(message(locked).unwrap_err().contains("`https://example.org/x.git`"));
     assert!(message(listed.file("werf-includes.yaml", "includes: {")).unwrap_err().contains("cannot be read"));
+}
+
+#[test]
+fn a_syntax_error_in_rendered_text_shows_that_text() {
+    let text =
+        "configVersion: 1\nproject: demo\n---\nimage: a\nfrom: {{ include \"defs.tmpl\" . }}{{ include \"x\" . }}\n";
+    let files = MemoryFiles::new().file("werf.yaml", text).file(".werf/defs.tmpl", "{{ define \"x\" }}X{{ end }}\n");
+    let error = load(&werf(files)).expect_err("an error");
+    insta::assert_snapshot!(diagnostics::render(&error.diagnostics, &error.sources, false), @r##"
+error[yaml-syntax]: this is not valid YAML: while scanning a simple key, could not find expected ':'
+ --> werf.yaml (rendered):6:2
+  |
+6 | X
+  |  ^
+  |
+ ::: werf.yaml:5:1
+  |
+5 | from: {{ include "defs.tmpl" . }}{{ include "x" . }}
+  | ---------------------------------------------------- rendered from this line
+  |
+  = note: the lines shown are those of the rendered text; `stager config render` prints all of `werf.yaml`
+"##);
+}
+
+#[test]
+fn errors_in_included_text_are_shown_in_its_file() {
+    let text = "configVersion: 1\nproject: demo\n---\n{{ range $p, $text := .Files.Glob \"images/*.yaml\" }}\n---\n{{ tpl $text $ }}\n{{ end }}";
+    let files = MemoryFiles::new()
+        .file("werf.yaml", text)
+        .file("images/a.yaml", "image: a\nfrom: x\n# {{ .Env }}\n{{ include \"shell\" . }}\n")
+        .file("images/b.yaml", "image: b\nform: x\n# {{ .Env }}\n")
+        .file(".werf/h.tmpl", "{{ define \"shell\" }}\nshell:\n  instal: [x]\n{{ end }}");
+    let error = load(&werf(files)).expect_err("an error");
+    insta::assert_snapshot!(diagnostics::render(&error.diagnostics, &error.sources, false), @r##"
+error[unknown-field]: unknown key `shell.instal`
+ --> .werf/h.tmpl:3:3
+  |
+3 |   instal: [x]
+  |   ^^^^^^
+  |
+ ::: werf.yaml:6:1
+  |
+6 | {{ tpl $text $ }}
+  | ----------------- included from here
+  |
+  = help: did you mean `install`?
+
+error[unknown-field]: unknown key `form`
+ --> images/b.yaml:2:1
+  |
+2 | form: x
+  | ^^^^
+  |
+ ::: werf.yaml:6:1
+  |
+6 | {{ tpl $text $ }}
+  | ----------------- included from here
+  |
+  = help: did you mean `from`?
+"##);
+    let broken =
+        MemoryFiles::new().file("werf.yaml", text).file("images/a.yaml", "image: a\nfrom: {{ fail \"no\" }}\n");
+    insta::assert_snapshot!(error_of(broken), @r##"
+error[template-fail]: no
+ --> images/a.yaml:2:10
+  |
+2 | from: {{ fail "no" }}
+  |          ^^^^^^^^^
+  |
+ ::: werf.yaml:6:4
+  |
+6 | {{ tpl $text $ }}
+  |    ----------- reached from here
+"##);
 }

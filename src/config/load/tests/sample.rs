@@ -442,7 +442,7 @@ fn the_sample_loads() {
 }
 "##);
     insta::assert_snapshot!(serde_json::to_string(&config.cleanup).unwrap(), @r##"
-{"keepBuiltWithinHours":2,"keep":[{"references":{"branch":"main"},"limit":{"last":3,"within":604800000000000,"operator":"or"},"imagesPerReference":{"last":10,"within":null,"operator":"and"}}]}
+{"disabled":false,"withoutKubernetes":false,"withoutGitHistory":false,"withoutRecentBuilds":false,"keepBuiltWithinHours":2,"keep":[{"references":{"branch":"main"},"limit":{"last":3,"within":604800000000000,"operator":"or"},"imagesPerReference":{"last":10,"within":null,"operator":"and"}}]}
 "##);
     insta::assert_snapshot!(format!("{:?}", config.claims), @r##"
 [(BaseFile { path: "base/assets.tar" }, Place { file: "stager.yaml (rendered)", line: 16, column: 7, len: 22 }), (SecretFile { path: "~/.npmrc" }, Place { file: "stager.yaml (rendered)", line: 33, column: 30, len: 8 })]

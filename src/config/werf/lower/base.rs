@@ -3,7 +3,7 @@
 use stages::spec::Base;
 
 use super::context::{Context, filled, is_true};
-use super::names::Names;
+use super::names::{self, Names};
 use super::warnings::Deprecated;
 use crate::config::claim::Claim;
 use crate::config::read::At;
@@ -16,6 +16,11 @@ use crate::config::yaml::Mark;
 pub(super) fn check(context: &mut Context<'_>, section: &StapelSection) {
     let StapelSection { from, from_image, from_artifact, broken, .. } = section;
     let (from, from_image, from_artifact) = (filled(from), filled(from_image), filled(from_artifact));
+    if let Some(latest) = section.from_latest.as_ref().filter(|latest| latest.value) {
+        let reference = from_image.or(from).map(|from| from.value.clone()).unwrap_or_default();
+        let image = context.subject.clone();
+        context.claim(latest.mark, Claim::FromLatest { image, reference });
+    }
     if from.or(from_image).or(from_artifact).is_none() {
         if !broken.iter().any(|key| matches!(*key, "from" | "fromImage" | "fromArtifact")) {
             let message = format!("`{}` has no base", context.subject);
@@ -64,7 +69,7 @@ pub(super) fn lower(
         filled(&section.from).and_then(|field| Some((from(context, "from", field, own_name, names)?, field.mark)))
     };
     let Some((base, mark)) = base else { return (Base::Scratch, None) };
-    (latest(context, section, base), Some(mark))
+    (latest(section, base), Some(mark))
 }
 
 fn itself(context: &mut Context<'_>, key: &str, field: &At<String>) {
@@ -76,7 +81,7 @@ fn from_artifact(context: &mut Context<'_>, field: &At<String>, own_name: &str, 
     if field.value == own_name {
         itself(context, "fromArtifact", field);
     }
-    let name = names.parse(context, "fromArtifact", field)?;
+    let name = names::parse(context, "fromArtifact", field)?;
     Some(if names.has(name.as_str()) && !names.is_artifact(&name) {
         Base::Image { name }
     } else {
@@ -90,7 +95,7 @@ fn from(context: &mut Context<'_>, key: &str, field: &At<String>, own_name: &str
         return Some(Base::Scratch);
     }
     if field.value != own_name && names.has(&field.value) {
-        let name = names.parse(context, key, field)?;
+        let name = names::parse(context, key, field)?;
         return Some(if names.is_artifact(&name) { Base::Artifact { name } } else { Base::Image { name } });
     }
     match reference::canonical(&field.value) {
@@ -104,20 +109,11 @@ fn from(context: &mut Context<'_>, key: &str, field: &At<String>, own_name: &str
     }
 }
 
-/// `fromLatest` says something about an image of a registry only.
-fn latest(context: &mut Context<'_>, section: &StapelSection, base: Base) -> Base {
-    let Some(field) = section.from_latest.as_ref().filter(|_| is_true(&section.from_latest)) else { return base };
-    let reference = match &base {
-        Base::Registry { reference, .. } => reference.clone(),
-        _ => String::new(),
-    };
-    let claim = Claim::FromLatest { image: context.subject.clone(), reference };
-    if !context.claims.iter().any(|(known, _)| matches!(known, Claim::FromLatest { .. })) {
-        context.claim(field.mark, claim);
-    }
+/// `fromLatest` says something about an image of a registry only, and nothing where that is named by a digest.
+fn latest(section: &StapelSection, base: Base) -> Base {
     match base {
         Base::Registry { reference, .. } => {
-            let latest = !reference::has_digest(&reference);
+            let latest = is_true(&section.from_latest) && !reference::has_digest(&reference);
             Base::Registry { reference, latest }
         }
         other => other,

@@ -10,7 +10,7 @@ use crate::config::yaml::Mark;
 
 /// Where the values of a dependency go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Into {
+pub(in crate::config) enum Into {
     /// Variables of a stapel image.
     Environment,
     /// Build arguments of a Dockerfile.
@@ -18,15 +18,15 @@ pub(super) enum Into {
 }
 
 /// One dependency.
-pub(super) struct Dependency {
-    pub(super) image: At<String>,
-    pub(super) when: Option<When>,
-    pub(super) values: Vec<Value>,
+pub(in crate::config) struct Dependency {
+    pub(in crate::config) image: At<String>,
+    pub(in crate::config) when: Option<When>,
+    pub(in crate::config) values: Vec<Value>,
 }
 
 /// When something from another image comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
+pub(in crate::config) enum When {
     BeforeInstall,
     AfterInstall,
     BeforeSetup,
@@ -34,14 +34,14 @@ pub(super) enum When {
 }
 
 /// One value, and the variable or argument it is given as.
-pub(super) struct Value {
-    pub(super) kind: Kind,
-    pub(super) target: At<String>,
+pub(in crate::config) struct Value {
+    pub(in crate::config) kind: Kind,
+    pub(in crate::config) target: At<String>,
 }
 
 /// What of the image is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::config) enum Kind {
     Name,
     Tag,
     Repo,
@@ -57,7 +57,7 @@ const KINDS: [(&str, Kind); 5] = [
     ("ImageDigest", Kind::Digest),
 ];
 
-pub(super) fn lower(
+pub(in crate::config) fn lower(
     context: &mut Context<'_>,
     dependencies: &Option<At<Items<DependencyEntry>>>,
     into: Into,
@@ -93,7 +93,7 @@ fn dependency(context: &mut Context<'_>, entry: &At<DependencyEntry>, into: Into
 }
 
 /// Reads `before` and `after`, of which exactly one has to be there.
-pub(super) fn when(
+pub(in crate::config) fn when(
     context: &mut Context<'_>,
     mark: Mark,
     broken: &[&str],
@@ -136,16 +136,20 @@ fn value(context: &mut Context<'_>, entry: &At<DependencyImport>, into: Into) ->
     }
     let (env, argument) = (("targetEnv", filled(target_env)), ("targetBuildArg", filled(target_build_arg)));
     let (wanted, other, kind_of_image) = match into {
-        Into::Environment => (env, argument, "stapel image"),
-        Into::BuildArguments => (argument, env, "image from a Dockerfile"),
+        Into::Environment => (env, argument, "a stapel image"),
+        Into::BuildArguments => (argument, env, "an image from a Dockerfile"),
     };
-    if let Some(field) = other.1 {
-        let message = format!("{} means nothing for a {kind_of_image}", context.key(other.0));
-        context.error(field.mark, code::UNSUPPORTED, message).help = Some(format!("write `{}`", wanted.0));
-    }
     if wanted.1.is_none() && !broken.contains(&wanted.0) {
         let message = format!("missing key {}", context.key(wanted.0));
         context.error(entry.mark, code::REQUIRED, message).help = Some(format!("add `{}: NAME`", wanted.0));
+    }
+    if let Some(field) = other.1 {
+        let message = format!("{} means nothing for {kind_of_image}", context.key(other.0));
+        context.error(field.mark, code::UNSUPPORTED, message).help = Some(format!("write `{}`", wanted.0));
+    }
+    if let Some(target) = wanted.1.filter(|target| target.value.contains(['=', '\0'])) {
+        let message = format!("{} cannot be the name of a variable", context.key(wanted.0));
+        context.at_build(target.mark, message).help = Some("leave out `=`".to_owned());
     }
     Some(Value { kind: kind_known?, target: wanted.1?.clone() })
 }

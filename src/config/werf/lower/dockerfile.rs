@@ -8,7 +8,8 @@ use stages::spec::{Base, Content, DockerfileImage, ImageSpec, Place};
 
 use super::context::{Context, filled, listed, owned, texts, values};
 use super::dependencies::{self, Dependency, Into};
-use super::images::{Lowering, Named, names};
+use super::images::Lowering;
+use super::names::{self, Named};
 use super::paths;
 use super::project::present;
 use super::stapel::variables;
@@ -25,19 +26,19 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, sect
     let written = section.image.as_ref().map(|names| names.value.0.as_slice()).unwrap_or_default();
     context.subject = written.first().map(|name| name.value.clone()).unwrap_or_default();
     let dependencies = dependencies::lower(context, &section.dependencies, Into::BuildArguments);
-    let mut dockerfile = source(context, section, &dependencies);
-    dockerfile.secrets = secrets::lower(context, &section.secrets);
+    let secrets = secrets::lower(context, &section.secrets);
+    let mut dockerfile = DockerfileImage { secrets, ..source(context, section, &dependencies) };
     let own_config = present(&section.image_spec).map(|table| image_spec::lower(context, table));
     let mut named: Vec<(ImageName, Mark)> = Vec::new();
     for dependency in &dependencies {
-        let Some(name) = lowering.names.parse(context, "dependencies", &dependency.image) else { continue };
+        let Some(name) = names::parse(context, "dependencies", &dependency.image) else { continue };
         dockerfile.variables.extend(variables(dependency, &name));
         named.push((name, dependency.image.mark));
     }
     dockerfile.staged = section.staged.as_ref().map_or(lowering.project.staged, |staged| staged.value);
     let is_final = present(&section.is_final).copied().unwrap_or(true);
     let platforms = platforms::lower(context, listed(&section.platform));
-    for Named { name, mark } in names(context, "image", written) {
+    for Named { name, mark } in names::parse_all(context, "image", written) {
         let config = lowering.image_spec(own_config.clone(), is_final, &name);
         let conveyor = config.map(|post| Place::new(StageKind::ImagePost, "imageSpec", Content::Post(Box::new(post))));
         let spec = ImageSpec {
@@ -70,17 +71,13 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, sect
 /// What there is to build. After an error the paths are those of the project directory.
 fn source(context: &mut Context<'_>, section: &DockerfileSection, dependencies: &[Dependency]) -> DockerfileImage {
     let directory = inside(context, "context", filled(&section.context), "relative to the project directory");
-    let dockerfile = match filled(&section.dockerfile) {
-        Some(field) => inside(context, "dockerfile", Some(field), "relative to `context`"),
-        None => {
-            if !section.broken.contains(&"dockerfile") {
-                let mark = section.dockerfile.as_ref().map_or(section.mark, |field| field.mark);
-                let problem = context.error(mark, code::REQUIRED, "`dockerfile` names no file");
-                problem.help = Some("write `dockerfile: Dockerfile`".to_owned());
-            }
-            None
-        }
-    };
+    let dockerfile = filled(&section.dockerfile);
+    if dockerfile.is_none() && !section.broken.contains(&"dockerfile") {
+        let mark = section.dockerfile.as_ref().map_or(section.mark, |field| field.mark);
+        let problem = context.error(mark, code::REQUIRED, "`dockerfile` names no file");
+        problem.help = Some("write `dockerfile: Dockerfile`".to_owned());
+    }
+    let dockerfile = inside(context, "dockerfile", dockerfile, "relative to `context`");
     let args = args(context, section);
     clashes(context, section, dependencies);
     let directory = directory.unwrap_or_else(|| ".".to_owned());
@@ -127,7 +124,7 @@ fn context_files(context: &mut Context<'_>, section: &DockerfileSection, directo
         context.deprecated(Deprecated::ContextAddFile, old.mark);
     }
     let (key, files) = if old.is_empty() { ("contextAddFiles", new) } else { ("contextAddFile", old) };
-    context.each(key, files, |context, file| {
+    let lowered = context.each(key, files, |context, file| {
         if !paths::is_relative(&file.value) {
             let message =
                 format!("`{}` must be a path relative to `context` that stays inside it", context.reader.path());
@@ -136,26 +133,25 @@ fn context_files(context: &mut Context<'_>, section: &DockerfileSection, directo
             problem.help = Some("write it without a leading `/` or `..`".to_owned());
             return None;
         }
-        let path = paths::clean(&format!("{directory}/{}", file.value));
-        context.claim(file.mark, Claim::ContextFile { path: path.clone() });
-        Some(path)
-    })
+        Some((paths::clean(&format!("{directory}/{}", file.value)), file.mark))
+    });
+    for (path, mark) in &lowered {
+        context.claim(*mark, Claim::ContextFile { path: path.clone() });
+    }
+    lowered.into_iter().map(|(path, _)| path).collect()
 }
 
 fn args(context: &mut Context<'_>, section: &DockerfileSection) -> BTreeMap<String, String> {
     let pairs = section.args.as_ref().map(|args| args.value.0.as_slice()).unwrap_or_default();
     let mut args = BTreeMap::new();
     for (name, value) in pairs {
-        match single(&value.value.0) {
-            Some(text) => {
-                args.insert(name.value.clone(), text.to_owned());
-            }
-            None => {
-                let message = context.within(&["args"], None, |context| context.key(&name.value));
-                let problem = context.error(value.mark, code::VALUE, format!("{message} must be a single value"));
-                problem.help = Some("a build argument is a text".to_owned());
-            }
+        if let Some(text) = single(&value.value.0) {
+            args.insert(name.value.clone(), text.to_owned());
+            continue;
         }
+        let key = context.within(&["args"], None, |context| context.key(&name.value));
+        let problem = context.error(value.mark, code::VALUE, format!("{key} must be a single value"));
+        problem.help = Some("a build argument is a text".to_owned());
     }
     args
 }

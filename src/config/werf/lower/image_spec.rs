@@ -56,10 +56,13 @@ fn lower_config(context: &mut Context<'_>, config: &ImageSpecConfig) -> Post {
     }
 }
 
+/// A key that holds arguments.
+type Arguments = Option<At<Maybe<Vec<At<String>>>>>;
+
 /// Arguments that are set, or cleared by a key of their own; an empty list does nothing, as in werf.
 fn command(
     context: &mut Context<'_>,
-    (key, field): (&str, &Option<At<Maybe<Vec<At<String>>>>>),
+    (key, field): (&str, &Arguments),
     (clear_key, clear): (&str, &Option<At<bool>>),
 ) -> Option<Vec<String>> {
     let items = present(field).map(|items| values(items));

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use stages::ids::{ImageName, Platform};
-use stages::spec::{Base, ImageSpec, Mount, Post};
+use stages::spec::{ImageSpec, Mount, Post};
 
 use super::context::Context;
 use super::image_spec;
 use super::names::Names;
 use super::project::Project;
-use super::warnings::Deprecated;
 use crate::config::dialect::LoweredImage;
-use crate::config::read::At;
 use crate::config::werf::code;
 use crate::config::yaml::Mark;
 use crate::template::CommitFacts;
@@ -23,31 +21,6 @@ pub(super) struct Lowering<'a> {
     pub(super) images: Vec<LoweredImage>,
     /// What steps see without being keyed by it.
     pub(super) step_env: BTreeMap<String, String>,
-}
-
-/// A name, and where it is written.
-pub(super) struct Named {
-    pub(super) name: ImageName,
-    pub(super) mark: Mark,
-}
-
-/// The names of a section's images.
-pub(super) fn names(context: &mut Context<'_>, key: &str, written: &[At<String>]) -> Vec<Named> {
-    let mut names = Vec::new();
-    for item in written {
-        if item.value.is_empty() {
-            context.deprecated(Deprecated::Nameless, item.mark);
-        }
-        match item.value.parse::<ImageName>() {
-            Ok(name) => names.push(Named { name, mark: item.mark }),
-            Err(error) => {
-                let problem = context.error(item.mark, code::IMAGE_NAME, format!("`{key}` {}", error.reason));
-                problem.label = Some(format!("is {:?}", super::paths::shortened(&item.value)));
-                problem.help = Some("give the image another name".to_owned());
-            }
-        }
-    }
-    names
 }
 
 impl<'a> Lowering<'a> {
@@ -73,7 +46,7 @@ impl<'a> Lowering<'a> {
         if let Some(global) = global {
             image_spec::merge(&mut post, global);
         }
-        let project = self.project.name.as_ref().map(|name| name.as_str()).unwrap_or_default();
+        let project = self.project.name.as_ref().map(stages::ProjectName::as_str).unwrap_or_default();
         image_spec::name_labels(&mut post, project, name.as_str());
         Some(post)
     }
@@ -92,20 +65,6 @@ impl<'a> Lowering<'a> {
                 .clone()
                 .related(related, "another one")
                 .help("give it a name, or make the others `final: false`");
-        }
-    }
-
-    /// Images have the mounts of those that they start from.
-    pub(super) fn inherit_mounts(&mut self) {
-        let specs: BTreeMap<String, ImageSpec> = self
-            .images
-            .iter()
-            .filter_map(|image| Some((image.name.as_str().to_owned(), image.spec.clone()?)))
-            .collect();
-        for spec in self.images.iter_mut().filter_map(|image| image.spec.as_mut()) {
-            let mut inherited = inherited(&specs, spec);
-            inherited.retain(|mount| !spec.mounts.iter().any(|own| own.to == mount.to));
-            spec.mounts.append(&mut inherited);
         }
     }
 
@@ -133,18 +92,43 @@ impl<'a> Lowering<'a> {
     }
 }
 
-fn inherited(specs: &BTreeMap<String, ImageSpec>, spec: &ImageSpec) -> Vec<Mount> {
-    let mut mounts: Vec<Mount> = Vec::new();
-    let (mut at, mut seen) = (spec, vec![spec.name.clone()]);
-    while let Base::Image { name } | Base::Artifact { name } = &at.base {
-        let Some(base) = specs.get(name.as_str()).filter(|_| !seen.contains(name)) else { break };
-        seen.push(name.clone());
-        for mount in &base.mounts {
-            if !mounts.iter().any(|known| known.to == mount.to) {
-                mounts.push(mount.clone());
+/// An image's own mounts, and the image that it starts from.
+struct Own {
+    base: Option<String>,
+    mounts: Vec<Mount>,
+}
+
+/// Images have the mounts of those that they start from.
+pub(in crate::config) fn inherit_mounts(images: &mut [LoweredImage]) {
+    let specs = images.iter().filter_map(|image| image.spec.as_ref());
+    let own: BTreeMap<String, Own> = specs
+        .filter(|spec| !spec.mounts.is_empty() || spec.base.image().is_some())
+        .map(|spec| {
+            let base = spec.base.image().map(|name| name.as_str().to_owned());
+            (spec.name.as_str().to_owned(), Own { base, mounts: spec.mounts.clone() })
+        })
+        .collect();
+    if own.values().all(|own| own.mounts.is_empty()) {
+        return;
+    }
+    for spec in images.iter_mut().filter_map(|image| image.spec.as_mut()) {
+        for mount in inherited(&own, spec.name.as_str()) {
+            if !spec.mounts.iter().any(|known| known.to == mount.to) {
+                spec.mounts.push(mount);
             }
         }
-        at = base;
+    }
+}
+
+/// The mounts of the images below one, nearest first. A circle of bases is reported elsewhere; here it ends.
+fn inherited(own: &BTreeMap<String, Own>, name: &str) -> Vec<Mount> {
+    let (mut mounts, mut seen) = (Vec::new(), vec![name]);
+    while let Some(base) = own.get(seen[seen.len() - 1]).and_then(|own| own.base.as_deref()) {
+        if seen.contains(&base) {
+            break;
+        }
+        seen.push(base);
+        mounts.extend(own.get(base).into_iter().flat_map(|own| own.mounts.clone()));
     }
     mounts
 }

@@ -5,7 +5,7 @@ use stages::spec::ImportSource;
 use super::context::{Context, filled};
 use super::dependencies::{When, when};
 use super::exports::{self, Export};
-use super::names::Names;
+use super::names::{self, Names};
 use super::steps::STAGES;
 use super::warnings::Deprecated;
 use crate::config::read::At;
@@ -34,7 +34,8 @@ fn import(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
         mark: entry.mark,
         broken: &table.broken,
         add: table.add.as_ref(),
-        to: filled(&table.to).or(table.add.as_ref()),
+        to: filled(&table.to),
+        to_is_add: true,
         include_paths: &table.include_paths,
         exclude_paths: &table.exclude_paths,
         owner: &table.owner,
@@ -77,7 +78,7 @@ fn source(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
     {
         return Some((ImportSource::External(canonical), field.mark));
     }
-    let name = names.parse(context, key, field)?;
+    let name = names::parse(context, key, field)?;
     let source = if names.is_artifact(&name) { ImportSource::Artifact(name) } else { ImportSource::Image(name) };
     Some((source, field.mark))
 }

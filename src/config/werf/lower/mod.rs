@@ -4,29 +4,31 @@
 //! between images. A round with problems is the last one, and reports all of its own; each section is looked at in every
 //! round, so that one run shows everything of a kind.
 
-mod ansible;
+#![allow(clippy::ref_option, reason = "the keys of tables are options, and helpers take them as they are")]
+
+pub(in crate::config) mod ansible;
 mod base;
 mod cleanup;
-mod context;
-mod dependencies;
-mod docker;
+pub(in crate::config) mod context;
+pub(in crate::config) mod dependencies;
+pub(in crate::config) mod docker;
 mod dockerfile;
-mod exports;
-mod git;
+pub(in crate::config) mod exports;
+pub(in crate::config) mod git;
 mod image_spec;
-mod images;
+pub(in crate::config) mod images;
 mod imports;
-mod mounts;
+pub(in crate::config) mod mounts;
 mod names;
-mod paths;
+pub(in crate::config) mod paths;
 mod platforms;
-mod project;
+pub(in crate::config) mod project;
 mod secrets;
 mod sections;
 mod stapel;
-mod steps;
-mod warnings;
-mod words;
+pub(in crate::config) mod steps;
+pub(in crate::config) mod warnings;
+pub(in crate::config) mod words;
 
 use self::context::Context;
 use self::images::Lowering;
@@ -64,6 +66,7 @@ fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) 
     let project = one_project(&mut context, &sections);
     lowered.at_build.append(&mut context.at_build);
     problems.append(&mut context.into_problems());
+    problems.sort_by_key(|problem| problem.place.as_ref().map(|place| place.line));
     if problems.is_empty() && project.is_none() {
         problems.push(without_project(file));
     }
@@ -74,9 +77,9 @@ fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) 
 fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Project> {
     let mut found = None;
     for section in sections {
-        let Written::Project(section) = section else { continue };
+        let Written::Project { section, is_clean } = section else { continue };
         match &found {
-            None => found = Some((section.mark, project::lower(context, section))),
+            None => found = Some((section.mark, is_clean.then(|| project::lower(context, section)))),
             Some((first, _)) => {
                 let related = context.reader.place(*first);
                 let message = "there are two project sections";
@@ -86,7 +89,7 @@ fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Projec
             }
         }
     }
-    found.map(|(_, project)| project)
+    found.and_then(|(_, project)| project)
 }
 
 fn without_project(file: &str) -> Diagnostic {
@@ -104,23 +107,29 @@ fn lower_images(
     warnings: &mut Warnings,
     lowered: &mut Lowered,
 ) {
-    for section in sections {
+    // As in werf, images from a Dockerfile are looked at first.
+    let is_dockerfile = |section: &&Written| matches!(section, Written::Dockerfile(_));
+    let others = sections.iter().filter(|section| !is_dockerfile(section));
+    for section in sections.iter().filter(is_dockerfile).chain(others) {
         let mut context = Context::new(file, warnings);
         match section {
-            Written::Project(_) => continue,
+            Written::Project { .. } => continue,
             Written::Stapel(section) => stapel::lower(lowering, &mut context, section),
             Written::Dockerfile(section) => dockerfile::lower(lowering, &mut context, section),
         }
-        lowered.claims.append(&mut context.claims);
+        if lowered.problems.is_empty() {
+            lowered.claims.append(&mut context.claims);
+        }
         lowered.at_build.append(&mut context.at_build);
         let note = format!("in image `{}`", context.subject);
         lowered.problems.extend(context.into_problems().into_iter().map(|problem| problem.note(note.clone())));
     }
+    lowering.images.sort_by_key(|image| image.mark);
     if lowered.problems.is_empty() {
         let mut context = Context::new(file, warnings);
         lowering.check_nameless(&mut context);
         lowering.check_platforms(&mut context);
-        lowering.inherit_mounts();
+        images::inherit_mounts(&mut lowering.images);
         lowered.problems.append(&mut context.into_problems());
     }
     lowered.images = std::mem::take(&mut lowering.images);

@@ -12,7 +12,7 @@ use crate::config::werf::code;
 use crate::config::werf::schema::{Items, MountEntry};
 use crate::config::yaml::Mark;
 
-pub(super) fn lower(context: &mut Context<'_>, mounts: &Option<At<Items<MountEntry>>>) -> Vec<Mount> {
+pub(in crate::config) fn lower(context: &mut Context<'_>, mounts: &Option<At<Items<MountEntry>>>) -> Vec<Mount> {
     let entries = mounts.as_ref().map(|mounts| mounts.value.0.as_slice()).unwrap_or_default();
     let mut seen: BTreeMap<String, Mark> = BTreeMap::new();
     context.each("mount", entries, |context, entry| {
@@ -26,31 +26,26 @@ pub(super) fn lower(context: &mut Context<'_>, mounts: &Option<At<Items<MountEnt
     })
 }
 
+/// The source comes first: what giterminism refuses is refused whatever else is wrong.
 fn mount(context: &mut Context<'_>, entry: &At<MountEntry>) -> Option<Mount> {
     let MountEntry { to, from, from_path, broken, .. } = &entry.value;
     let (from, from_path) = (filled(from), filled(from_path));
-    context.exclusive(&[("from", from), ("fromPath", from_path)]);
-    let target = match filled(to) {
-        Some(to) => paths::absolute(context, "to", to),
-        None => {
-            if !broken.contains(&"to") {
-                let message = format!("missing key {}", context.key("to"));
-                context.error(entry.mark, code::PATH, message).help = Some("add `to: /PATH`".to_owned());
-            }
-            None
-        }
-    };
     let source = match (from_path, from) {
         (Some(path), _) => host(context, path),
-        (None, Some(from)) => named(context, from, target.as_deref()),
-        (None, None) => {
-            if !broken.iter().any(|key| matches!(*key, "from" | "fromPath")) {
-                no_source(context, entry.mark);
-            }
-            None
-        }
+        (None, Some(from)) => named(context, from, filled(to)),
+        (None, None) => None,
     };
-    Some(Mount { to: target?, source: source? })
+    context.exclusive(&[("from", from), ("fromPath", from_path)]);
+    let target = filled(to).map(|to| paths::absolute(context, "to", to));
+    if target.is_none() && !broken.contains(&"to") {
+        let message = format!("missing key {}", context.key("to"));
+        context.error(entry.mark, code::PATH, message).help = Some("add `to: /PATH`".to_owned());
+    }
+    let readable = !broken.iter().any(|key| matches!(*key, "from" | "fromPath"));
+    if from.or(from_path).is_none() && readable {
+        no_source(context, entry.mark);
+    }
+    Some(Mount { to: target??, source: source? })
 }
 
 fn host(context: &mut Context<'_>, path: &At<String>) -> Option<MountSource> {
@@ -59,11 +54,11 @@ fn host(context: &mut Context<'_>, path: &At<String>) -> Option<MountSource> {
     Some(MountSource::Host(checked))
 }
 
-fn named(context: &mut Context<'_>, from: &At<String>, to: Option<&str>) -> Option<MountSource> {
+fn named(context: &mut Context<'_>, from: &At<String>, to: Option<&At<String>>) -> Option<MountSource> {
     match from.value.as_str() {
-        "tmp_dir" => Some(MountSource::Tmp),
+        "tmp_dir" => Some(MountSource::Run),
         "build_dir" => {
-            context.claim(from.mark, Claim::BuildDirMount { to: to.unwrap_or_default().to_owned() });
+            context.claim(from.mark, Claim::BuildDirMount { to: to.map(|to| to.value.clone()).unwrap_or_default() });
             Some(MountSource::Cache)
         }
         // The name that a mount with `fromPath` has inside werf.

@@ -15,17 +15,27 @@ pub(super) fn lower(context: &mut Context<'_>, secrets: &Option<At<Items<SecretE
     let entries = secrets.as_ref().map(|secrets| secrets.value.0.as_slice()).unwrap_or_default();
     let mut seen: BTreeMap<String, Mark> = BTreeMap::new();
     context.each("secrets", entries, |context, entry| {
-        let secret = secret(context, entry)?;
+        let (secret, mark) = secret(context, entry)?;
         if let Some(earlier) = seen.insert(secret.id.clone(), entry.mark) {
             let related = context.reader.place(earlier);
             let problem = context.error(entry.mark, code::CONFLICT, format!("two secrets have the id `{}`", secret.id));
             *problem = problem.clone().related(related, "first here").help("give one of them another `id`");
         }
+        context.claim(mark, claim(&secret));
         Some(secret)
     })
 }
 
-fn secret(context: &mut Context<'_>, entry: &At<SecretEntry>) -> Option<Secret> {
+fn claim(secret: &Secret) -> Claim {
+    match &secret.source {
+        SecretSource::Env(name) => Claim::SecretVariable { name: name.clone() },
+        SecretSource::File(path) => Claim::SecretFile { path: path.clone() },
+        SecretSource::Value(_) => Claim::SecretValue { id: secret.id.clone() },
+    }
+}
+
+/// The secret, and where its source is written.
+fn secret(context: &mut Context<'_>, entry: &At<SecretEntry>) -> Option<(Secret, Mark)> {
     let SecretEntry { id, env, src, value, broken, .. } = &entry.value;
     let (source, default_id, field) = match (filled(env), filled(src), filled(value)) {
         (Some(name), ..) => (SecretSource::Env(name.value.clone()), Some(name.value.clone()), name),
@@ -46,13 +56,7 @@ fn secret(context: &mut Context<'_>, entry: &At<SecretEntry>) -> Option<Secret> 
         return None;
     };
     check_id(context, &id, filled(&entry.value.id).map_or(field.mark, |id| id.mark));
-    let claim = match &source {
-        SecretSource::Env(name) => Claim::SecretVariable { name: name.clone() },
-        SecretSource::File(path) => Claim::SecretFile { path: path.clone() },
-        SecretSource::Value(_) => Claim::SecretValue { id: id.clone() },
-    };
-    context.claim(field.mark, claim);
-    Some(Secret { id, source })
+    Some((Secret { id, source }, field.mark))
 }
 
 fn base_name(path: &str) -> String {

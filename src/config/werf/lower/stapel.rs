@@ -10,8 +10,9 @@ use stages::spec::{
 use super::context::{Context, filled, listed, owned};
 use super::dependencies::{self, Dependency, Into, Kind, When};
 use super::exports::{self, Export};
-use super::images::{Lowering, Named, names};
+use super::images::Lowering;
 use super::imports;
+use super::names::{self, Named};
 use super::project::present;
 use super::steps::{STAGES, Steps};
 use super::warnings::Deprecated;
@@ -29,7 +30,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, sect
     let written = artifact.map_or(written, std::slice::from_ref);
     context.subject = written.first().map(|name| name.value.clone()).unwrap_or_default();
     let parts = parts(lowering, context, section, artifact);
-    for Named { name, mark } in names(context, key, written) {
+    for Named { name, mark } in names::parse_all(context, key, written) {
         let (base, base_mark) = base::lower(context, section, name.as_str(), &lowering.names);
         let spec = ImageSpec {
             artifact: artifact.is_some(),
@@ -87,13 +88,13 @@ fn parts(
 ) -> Parts {
     let mounts = mounts::lower(context, &section.mount);
     let mut mappings = git::lower(context, &section.git);
-    let secrets = secrets::lower(context, &section.secrets);
-    let steps = steps::lower(context, section, &mappings, &secrets, &lowering.step_env);
+    let mut steps = steps::lower(context, section, &mappings, &lowering.step_env);
     let mut imported = imports::lower(context, &section.import, &lowering.names);
     let mut placed: Vec<&mut Export> = mappings.iter_mut().map(|mapping| &mut mapping.export).collect();
     placed.extend(imported.iter_mut().map(|import| &mut import.export));
     exports::exclude_each_other(context, &mut placed);
     let dependencies = dependencies::lower(context, &section.dependencies, Into::Environment);
+    steps.give(&secrets::lower(context, &section.secrets));
     base::check(context, section);
     let (docker, image_spec) = config(context, section);
     if let Some(artifact) = artifact {
@@ -101,7 +102,7 @@ fn parts(
     }
     deprecations(context, section, artifact);
     let mut taken = Taken::default();
-    taken.add(lowering, context, imported, &dependencies);
+    taken.add(context, imported, &dependencies);
     Parts {
         is_final: artifact.is_none() && present(&section.is_final).copied().unwrap_or(true),
         mounts,
@@ -168,18 +169,10 @@ struct Taken {
 }
 
 impl Taken {
-    fn add(
-        &mut self,
-        lowering: &Lowering<'_>,
-        context: &mut Context<'_>,
-        imported: Vec<imports::Import>,
-        dependencies: &[Dependency],
-    ) {
+    fn add(&mut self, context: &mut Context<'_>, imported: Vec<imports::Import>, dependencies: &[Dependency]) {
         let dependencies: Vec<(&Dependency, ImageName)> = dependencies
             .iter()
-            .filter_map(|dependency| {
-                Some((dependency, lowering.names.parse(context, "dependencies", &dependency.image)?))
-            })
+            .filter_map(|dependency| Some((dependency, names::parse(context, "dependencies", &dependency.image)?)))
             .collect();
         for (dependency, name) in &dependencies {
             self.mentions.push((name.clone(), dependency.image.mark));

@@ -14,78 +14,53 @@ use crate::config::werf::schema::{Items, Raw, StapelSection, Texts};
 use crate::config::yaml::{Content, Node, ScalarKind, boolean, integer};
 
 /// The user stages, in their order.
-pub(super) const STAGES: [&str; 4] = ["beforeInstall", "install", "beforeSetup", "setup"];
+pub(in crate::config) const STAGES: [&str; 4] = ["beforeInstall", "install", "beforeSetup", "setup"];
 
 /// The user stages that there are.
-pub(super) struct Steps(BTreeMap<&'static str, Step>);
+pub(in crate::config) struct Steps(BTreeMap<&'static str, Step>);
 
 impl Steps {
-    pub(super) fn of(&self, stage: &str) -> Option<&Step> {
+    /// Gives each of them the secrets.
+    pub(in crate::config) fn give(&mut self, secrets: &[Secret]) {
+        for step in self.0.values_mut() {
+            step.secrets = secrets.to_vec();
+        }
+    }
+
+    pub(in crate::config) fn of(&self, stage: &str) -> Option<&Step> {
         self.0.get(stage)
     }
 }
 
 /// What one builder says of one stage.
-struct Written<'s> {
-    stage: &'static str,
-    command: Option<Command>,
-    cache_version: &'s Option<At<String>>,
+pub(in crate::config) struct Written<'s> {
+    pub(in crate::config) stage: &'static str,
+    pub(in crate::config) command: Option<Command>,
+    pub(in crate::config) cache_version: &'s Option<At<String>>,
 }
 
-pub(super) fn lower(
+pub(in crate::config) fn lower(
     context: &mut Context<'_>,
     section: &StapelSection,
     mappings: &[Mapping],
-    secrets: &[Secret],
     unkeyed_env: &BTreeMap<String, String>,
 ) -> Steps {
-    let (shell, ansible) = (present(&section.shell), present(&section.ansible));
-    if let (Some(shell), Some(ansible)) = (shell, ansible) {
-        let related = context.reader.place(shell.mark);
-        let message = "an image is built by `shell` or by `ansible`, not by both";
-        let problem = context.error(ansible.mark, code::CONFLICT, message);
-        *problem =
-            problem.clone().related(related, "`shell` is here").help("leave one of them out, even if it is empty");
-    }
+    check_one_builder(context, section);
     let network = network(context, section);
-    let (common, written) = match (shell, ansible) {
-        (Some(shell), _) => (
-            &shell.cache_version,
-            [
-                script("beforeInstall", &shell.before_install, &shell.before_install_cache_version),
-                script("install", &shell.install, &shell.install_cache_version),
-                script("beforeSetup", &shell.before_setup, &shell.before_setup_cache_version),
-                script("setup", &shell.setup, &shell.setup_cache_version),
-            ],
-        ),
-        (None, Some(ansible)) => (
-            &ansible.cache_version,
-            [
-                tasks("beforeInstall", &ansible.before_install, &ansible.before_install_cache_version),
-                tasks("install", &ansible.install, &ansible.install_cache_version),
-                tasks("beforeSetup", &ansible.before_setup, &ansible.before_setup_cache_version),
-                tasks("setup", &ansible.setup, &ansible.setup_cache_version),
-            ],
-        ),
-        (None, None) => {
-            warn_of_unused_dependencies(context, section, &BTreeMap::new());
-            return Steps(BTreeMap::new());
-        }
-    };
     let mut steps = BTreeMap::new();
-    for written in written {
-        if let Some((command, cache_versions)) = there(&written, common) {
-            let files = keyed_by(written.stage, mappings);
+    if let Some((common, written)) = written(section) {
+        for written in written {
+            let Some((command, cache_versions)) = there(&written, common) else { continue };
             let step = Step {
                 name: written.stage.to_owned(),
                 command,
-                files,
+                files: keyed_by(written.stage, mappings),
                 env: BTreeMap::new(),
                 unkeyed_env: unkeyed_env.clone(),
                 cache_versions,
                 network,
                 caches: Vec::new(),
-                secrets: secrets.to_vec(),
+                secrets: Vec::new(),
                 timeout_seconds: None,
             };
             steps.insert(written.stage, step);
@@ -95,12 +70,47 @@ pub(super) fn lower(
     Steps(steps)
 }
 
-fn script<'s>(stage: &'static str, commands: &Option<At<Texts>>, cache_version: &'s Option<At<String>>) -> Written<'s> {
+fn check_one_builder(context: &mut Context<'_>, section: &StapelSection) {
+    if let (Some(shell), Some(ansible)) = (present(&section.shell), present(&section.ansible)) {
+        let related = context.reader.place(shell.mark);
+        let message = "an image is built by `shell` or by `ansible`, not by both";
+        let problem = context.error(ansible.mark, code::CONFLICT, message);
+        *problem =
+            problem.clone().related(related, "`shell` is here").help("leave one of them out, even if it is empty");
+    }
+}
+
+/// What the builder of a section says of each stage, and the cache version of all of them.
+fn written(section: &StapelSection) -> Option<(&Option<At<String>>, [Written<'_>; 4])> {
+    if let Some(shell) = present(&section.shell) {
+        let stages = [
+            script("beforeInstall", &shell.before_install, &shell.before_install_cache_version),
+            script("install", &shell.install, &shell.install_cache_version),
+            script("beforeSetup", &shell.before_setup, &shell.before_setup_cache_version),
+            script("setup", &shell.setup, &shell.setup_cache_version),
+        ];
+        return Some((&shell.cache_version, stages));
+    }
+    let ansible = present(&section.ansible)?;
+    let stages = [
+        tasks("beforeInstall", &ansible.before_install, &ansible.before_install_cache_version),
+        tasks("install", &ansible.install, &ansible.install_cache_version),
+        tasks("beforeSetup", &ansible.before_setup, &ansible.before_setup_cache_version),
+        tasks("setup", &ansible.setup, &ansible.setup_cache_version),
+    ];
+    Some((&ansible.cache_version, stages))
+}
+
+pub(in crate::config) fn script<'s>(
+    stage: &'static str,
+    commands: &Option<At<Texts>>,
+    cache_version: &'s Option<At<String>>,
+) -> Written<'s> {
     let items = commands.as_ref().map(|commands| values(commands.value.items())).unwrap_or_default();
     Written { stage, command: (!items.is_empty()).then_some(Command::Script(items)), cache_version }
 }
 
-fn tasks<'s>(
+pub(in crate::config) fn tasks<'s>(
     stage: &'static str,
     tasks: &Option<At<Items<Raw>>>,
     cache_version: &'s Option<At<String>>,
@@ -111,7 +121,10 @@ fn tasks<'s>(
 }
 
 /// A stage is there when it has commands, or a cache version: its own, or the one of all stages.
-fn there(written: &Written<'_>, common: &Option<At<String>>) -> Option<(Command, BTreeMap<String, String>)> {
+pub(in crate::config) fn there(
+    written: &Written<'_>,
+    common: &Option<At<String>>,
+) -> Option<(Command, BTreeMap<String, String>)> {
     let versions = [("cacheVersion", filled(common)), ("stageCacheVersion", filled(written.cache_version))];
     let versions: BTreeMap<String, String> =
         versions.into_iter().filter_map(|(name, field)| Some((name.to_owned(), field?.value.clone()))).collect();

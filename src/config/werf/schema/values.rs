@@ -123,17 +123,17 @@ impl FromNode for Names {
         match &node.content {
             _ if node.is_null() => Some(Self(vec![At { value: String::new(), mark: node.mark }])),
             Content::Sequence(items) => texts(items, reader).map(Self),
-            _ => match text(node) {
-                Some(name) => Some(Self(vec![name])),
-                None => {
+            _ => {
+                let name = text(node);
+                if name.is_none() {
                     let (path, found) = (reader.path(), node.describe());
                     let message = format!("`{path}` must be a name or a list of names, not {found}");
                     let problem = reader.error(node.mark, message);
                     problem.code = Some(code::IMAGE_NAME.to_owned());
                     problem.help = Some("quote a name that YAML 1.1 takes for something else".to_owned());
-                    None
                 }
-            },
+                name.map(|name| Self(vec![name]))
+            }
         }
     }
 }
