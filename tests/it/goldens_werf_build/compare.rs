@@ -280,7 +280,8 @@ fn content(wanted: &Found, ours: &Node, allowance: Allowance) -> Option<String> 
     }
     let text = ours.content.as_ref().map(|content| String::from_utf8_lossy(content).into_owned());
     let text = text.map(|text| text.replace("SOURCE_DATE_EPOCH=315532801\n", ""));
-    let text = text.map(|text| if allowance.locale { text.replace("LANG=C.UTF-8\nLC_ALL=C.UTF-8\n", "") } else { text });
+    let text =
+        text.map(|text| if allowance.locale { text.replace("LANG=C.UTF-8\nLC_ALL=C.UTF-8\n", "") } else { text });
     let same = match (&wanted.text, &text) {
         (Some(wanted_text), Some(text)) if wanted.normalised => same_text(wanted_text, text),
         (Some(wanted), Some(text)) => wanted == text,
