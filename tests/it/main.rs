@@ -41,3 +41,4 @@ mod rootless;
 mod steps;
 mod tidy;
 mod werf;
+mod werf_images;

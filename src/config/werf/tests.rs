@@ -82,15 +82,15 @@ imageSpec
     let places: Vec<String> = found[1].conveyor.iter().map(|place| format!("{:?}", place.content)).collect();
     insta::assert_snapshot!(places.join("\n"), @r##"
 Step(Step { name: "beforeInstall", command: Script(["bi"]), files: KeyedBy([[]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/1", to: "/1", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false }], variables: [] })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/1", to: "/1", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
 Git
 Step(Step { name: "install", command: Script(["i"]), files: KeyedBy([["go.mod", "pkg"]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/2", to: "/2", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false }], variables: [] })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/2", to: "/2", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
 Step(Step { name: "beforeSetup", command: Script(["bs"]), files: KeyedBy([[]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/3", to: "/3", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false }], variables: [ImageVariable { name: "B", image: ImageName("b"), value: Name }] })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/3", to: "/3", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [ImageVariable { name: "B", image: ImageName("b"), value: Name }] })
 Step(Step { name: "setup", command: Script(["s"]), files: KeyedBy([["**"]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/4", to: "/4", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false }], variables: [] })
-Post(Post { symlinks: {}, labels: {"a": "demo"}, env: {}, entrypoint: None, cmd: None, workdir: None, user: Some("app"), stop_signal: None, volumes: [], expose: [], healthcheck: None, on_build: [], remove: Removal { labels: [], env: [], volumes: [], ports: false }, author: None, clear_history: false })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/4", to: "/4", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
+Post(Post { symlinks: {}, labels: {"a": "demo"}, env: {}, rules: Words, entrypoint: None, cmd: None, workdir: None, user: Some("app"), stop_signal: None, volumes: [], expose: [], healthcheck: None, on_build: [], remove: Removal { labels: [], env: [], volumes: [], ports: false }, author: None, clear_history: false })
 "##);
 }
 

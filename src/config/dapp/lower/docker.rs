@@ -1,6 +1,6 @@
 //! `docker`: the image's config as instructions of a Dockerfile.
 
-use stages::spec::Post;
+use stages::spec::{Post, PostRules};
 
 use crate::config::dapp::schema::DockerTable;
 use crate::config::read::At;
@@ -19,6 +19,7 @@ pub(super) fn lower(context: &mut Context<'_>, table: &DockerTable) -> Post {
         volumes: texts(&table.volume).iter().flat_map(|item| docker::several(&item.value)).collect(),
         expose: docker::ports(context, "EXPOSE", texts(&table.expose)),
         on_build: values(texts(&table.on_build)),
+        rules: PostRules::Instructions,
         ..Post::default()
     })
 }
