@@ -10,13 +10,23 @@ use crate::source::{Diagnostic, nearest};
 pub(crate) fn check(file: &str, images: &[LoweredImage]) -> Vec<Diagnostic> {
     let nodes: Vec<GraphNode> = images.iter().map(node).collect();
     let checker = Checker { file, images, nodes: &nodes };
-    let mut problems: Vec<Diagnostic> =
-        graph::problems(&nodes).iter().map(|problem| checker.diagnostic(problem)).collect();
+    let mut found = graph::problems(&nodes);
+    found.sort_by_key(rank);
+    let mut problems: Vec<Diagnostic> = found.iter().map(|problem| checker.diagnostic(problem)).collect();
     let complete = images.iter().all(|image| image.spec.is_some());
     if complete && problems.is_empty() {
         problems.extend(graph::unused_artifacts(&nodes).into_iter().map(|index| checker.unused(index)));
     }
     problems
+}
+
+/// Names come first, then what they refer to, then circles.
+fn rank(problem: &GraphProblem) -> u8 {
+    match problem {
+        GraphProblem::Duplicate { .. } => 0,
+        GraphProblem::Unknown { .. } | GraphProblem::WrongKind { .. } => 1,
+        GraphProblem::Itself { .. } | GraphProblem::Cycle(_) => 2,
+    }
 }
 
 fn node(image: &LoweredImage) -> GraphNode {

@@ -198,7 +198,7 @@ impl<S: Write + ?Sized> Write for Interruptible<'_, '_, S> {
 }
 
 /// Names the bytes that a compression gives: its kind, and every version that they depend on.
-fn encoding(compression: Compression) -> String {
+pub(super) fn encoding(compression: Compression) -> String {
     let kind = match compression {
         Compression::None => "tar",
         Compression::Gzip => "gzip",

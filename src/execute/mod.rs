@@ -31,8 +31,10 @@ mod need;
 mod packages;
 mod post;
 mod queue;
+mod second_key;
 mod step;
 mod users;
+mod variables;
 mod worker;
 
 use std::collections::BTreeMap;

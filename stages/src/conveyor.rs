@@ -10,16 +10,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digest::{Inputs, Value, stage_digest};
+use crate::digest::{Encoder, Inputs, Value, stage_digest};
 use crate::ids::{BlobId, Checksum, CommitId, ImageName, ObjectId, Platform, StageDigest};
 use crate::kind::{Slot, StageKind};
 use crate::plan::{
     GitPlace, GitView, Plan, PlannedImage, PlannedImport, PlannedStage, PlannedVariable, ResolvedMapping, StageTask,
 };
 use crate::spec::{
-    Base, Command, Content, DockerfileImage, FileView, GitMapping, GitSource, ImageAttribute, ImageSpec, Import,
-    ImportPlaces, ImportSource, Imports, Mount, MountSource, Network, Owner, Packages, Place, Post, PostRules, Project,
-    Removal, Sharing, Step,
+    Base, Command, Content, DockerfileImage, FileView, GitMapping, GitReference, GitSource, ImageAttribute, ImageSpec,
+    Import, ImportPlaces, ImportSource, Imports, Mount, MountSource, Network, Owner, Packages, Place, Post, PostRules,
+    Project, Removal, Sharing, Step,
 };
 
 /// What the conveyor must be told about the world: all of it is a function of the commit, but for
@@ -337,8 +337,18 @@ impl<F: Facts> Conveyor<'_, F> {
                 ("stageDependencies", selections, None)
             }
         };
-        if selections.iter().any(|selection| *selection != Selection::FromAdd(&[])) {
-            inputs.insert(name.into(), self.content(&selections)?);
+        let keyed = selections.iter().any(|selection| *selection != Selection::FromAdd(&[]));
+        let content = if keyed { Some(self.content(&selections)?) } else { None };
+        if let FileView::KeyedBy(_) = &step.files {
+            // It sees more than it names: what it sees must at least be mapped alike, and be of one project.
+            inputs.insert("project".into(), Value::from(self.project.name.as_str()));
+            inputs.insert("mappings".into(), in_any_order(self.spec.git.iter().map(mapping_input).collect()));
+            inputs.extend(content.map(|content| (name.to_owned(), content)).map(|(name, content)| match content {
+                Value::List(list) => (name, in_any_order(list)),
+                other => (name, other),
+            }));
+        } else {
+            inputs.extend(content.map(|content| (name.to_owned(), content)));
         }
         Ok(Some(GitView { mappings: git.mappings.clone(), files, after: git.place.after }))
     }
@@ -458,6 +468,45 @@ fn step_inputs(step: &Step) -> Inputs {
         inputs.insert("secrets".into(), Value::texts(step.secrets.iter().map(|secret| &secret.id)));
     }
     inputs
+}
+
+/// How a mapping is written: all of it but the content.
+fn mapping_input(mapping: &GitMapping) -> Value {
+    let GitMapping { source, add, to, include_paths, exclude_paths, owner, directory_mode: _, required: _ } = mapping;
+    let source = match source {
+        GitSource::Local => Value::Text(String::new()),
+        GitSource::Remote { url, reference } => {
+            let (kind, name) = match reference {
+                GitReference::Commit(name) => ("commit", name),
+                GitReference::Tag(name) => ("tag", name),
+                GitReference::Branch(name) => ("branch", name),
+            };
+            Value::texts([url.as_str(), kind, name])
+        }
+    };
+    let mut map = BTreeMap::from([
+        ("source".to_owned(), source),
+        ("add".to_owned(), Value::from(add.as_str())),
+        ("to".to_owned(), Value::from(to.as_str())),
+        ("includePaths".to_owned(), Value::texts(include_paths)),
+        ("excludePaths".to_owned(), Value::texts(exclude_paths)),
+    ]);
+    owner_inputs(owner, &mut map);
+    Value::Map(map)
+}
+
+/// A list whose order means nothing.
+fn in_any_order(mut list: Vec<Value>) -> Value {
+    let mut encoded: Vec<(Vec<u8>, Value)> = list
+        .drain(..)
+        .map(|value| {
+            let mut encoder = Encoder::new("stager order");
+            encoder.value(&value);
+            (encoder.finish().as_bytes().to_vec(), value)
+        })
+        .collect();
+    encoded.sort_by(|left, right| left.0.cmp(&right.0));
+    Value::List(encoded.into_iter().map(|(_, value)| value).collect())
 }
 
 fn mount_input(mount: &Mount) -> Value {

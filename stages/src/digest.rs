@@ -12,6 +12,7 @@
 //! | package names by manager                         |      |           | x        |     |      |         |            |
 //! | mapping: `to`, owner, checksum of its content    |      |           |          | x   |      |         |            |
 //! | the same, of the files the step sees             |      |           |          |     | x    |         |            |
+//! | how mappings are written, and the project (only of a step that declares and sees all) | | | |    | x    |         |            |
 //! | the same, of the files it declares (`stageDependencies`) | |        |          |     | x    |         |            |
 //! | command, env, network, cache versions of the step |      |           |          |     | x    |         |            |
 //! | cache mounts (path, id, sharing), secret ids (not those of a step with declared files) | |   |          |     | x    |         |            |

@@ -380,6 +380,21 @@ fn a_step_keyed_by_declared_files_sees_all_and_reruns_for_those() {
 }
 
 #[test]
+fn secrets_do_not_key_a_step_that_declares_its_files() {
+    let with = |files: FileView, secret: bool| {
+        let mut spec = image("app");
+        let step = step_of(&mut spec, "build/compile");
+        step.files = files;
+        let token = Secret { id: "token".to_owned(), source: SecretSource::Env("TOKEN".to_owned()) };
+        step.secrets = Vec::from_iter(secret.then_some(token));
+        plan(&project(vec![spec]), &Commit::default())
+    };
+    let declared = || FileView::KeyedBy(vec![Vec::new()]);
+    assert!(differing(&with(declared(), false), &with(declared(), true)).is_empty());
+    assert!(!differing(&with(FileView::All, false), &with(FileView::All, true)).is_empty());
+}
+
+#[test]
 fn steps_before_the_git_content_see_none_of_it() {
     let mut spec = image("app");
     spec.conveyor.swap(1, 2);
@@ -484,4 +499,25 @@ fn how_texts_and_places_are_read_counts() {
     ] {
         assert_eq!(import(places, true, to).1, expected);
     }
+}
+
+/// What a keyed step does not name must at least be mapped alike: another directory, or another project, is another content.
+#[test]
+fn a_step_keyed_by_declared_files_is_of_its_mappings_and_its_project() {
+    let keyed = |change: fn(&mut Project)| {
+        let mut spec = image("app");
+        step_of(&mut spec, "build/compile").files = FileView::KeyedBy(vec![Vec::new(); 2]);
+        let second = GitMapping { add: "/docs".to_owned(), to: "/docs".to_owned(), ..spec.git[0].clone() };
+        spec.git.push(second);
+        spec.conveyor.retain(|place| place.slot.name() != "deps/1");
+        let mut project = project(vec![spec]);
+        change(&mut project);
+        digests(&plan(&project, &Commit::default()).images[0])["build/compile"]
+    };
+    let before = keyed(|_| {});
+    assert_ne!(before, keyed(|project| project.images[0].git[0].add = "/backend".to_owned()));
+    assert_ne!(before, keyed(|project| project.images[0].git[0].include_paths = vec!["a".to_owned()]));
+    assert_ne!(before, keyed(|project| project.images[0].git[1].owner.user = Some("www".to_owned())));
+    assert_ne!(before, keyed(|project| project.name = "other".parse().unwrap()));
+    assert_eq!(before, keyed(|project| project.images[0].git.reverse()));
 }

@@ -160,7 +160,8 @@ impl<'a> Course<'a> {
             found.extend(compare::config(name, &wanted.config, &config));
             if self.scenario.look_images.as_ref().is_none_or(|names| names.contains(name)) {
                 let files = self.files(&manifest);
-                found.extend(compare::tree(wanted, &self.ground.debian_files, &files));
+                let is_buildah = self.scenario.backend.as_deref() == Some("buildah");
+                found.extend(compare::tree(wanted, is_buildah, &self.ground.debian_files, &files));
             }
         }
         found

@@ -40,3 +40,4 @@ mod pulls;
 mod rootless;
 mod steps;
 mod tidy;
+mod werf;

@@ -1,12 +1,13 @@
 //! What a build gave against what werf gave.
 //!
-//! Three rules take away what is no difference, for all cases alike:
+//! Four rules take away what is no difference, for all cases alike:
 //!
 //! - *Cold build.* werf patches the git content of an earlier commit, and its patches make directories of other modes than its
 //!   archives. Ours is what a build from nothing gives. So where werf did not make the git content in this very state, 0755
 //!   and 0775 are one mode.
 //! - *The base's own.* Directories of the base keep what they are; the recorded base was another Debian, and werf's
 //!   archives change the mode of directories on their way.
+//! - *Docker's way.* werf on Buildah makes all directories 0755 and sets no locale; ours is as on Docker.
 //! - *Left-overs.* What werf's containers leave in an image: mount points of secrets, `/.werf`, the empty entrypoint, the
 //!   user and working directory that Docker fills in, its own variables. stager leaves nothing, and steps see
 //!   `SOURCE_DATE_EPOCH`.
@@ -86,6 +87,9 @@ pub(super) fn stages(name: &str, wanted: &[Stage], report: &Report) -> Vec<Misma
 /// The stages up to the one that failed, of the image that it was in.
 pub(super) fn stages_before_failure(wanted: &[Stage], report: &Report) -> Vec<Mismatch> {
     let relevant: Vec<&Stage> = wanted.iter().filter(|stage| COMPARED.contains(&stage.name.as_str())).collect();
+    if relevant.is_empty() {
+        return Vec::new();
+    }
     let failing = report.images.iter().find(|image| image.stages.iter().any(|stage| stage.status == Status::Planned));
     let Some(failing) = failing else {
         return vec![mismatch("stages", "", "nothing failed in the report".to_owned())];
@@ -209,14 +213,24 @@ fn is_empty(value: &Json) -> bool {
     }
 }
 
-pub(super) fn tree(image: &Image, base: &Listing, ours: &Listing) -> Vec<Mismatch> {
+/// What must not be taken at its word in a recorded tree.
+#[derive(Clone, Copy)]
+struct Allowance {
+    /// Directories of git content may be 0755 or 0775.
+    directories: bool,
+    /// Commands had no locale set.
+    locale: bool,
+}
+
+pub(super) fn tree(image: &Image, is_buildah: bool, base: &Listing, ours: &Listing) -> Vec<Mismatch> {
+    let allowance = Allowance { directories: is_buildah || !image.is_cold(), locale: is_buildah };
     let mut found = Vec::new();
     for (look, wanted) in &image.tree {
         let ours = ours.look(look);
         let paths: BTreeSet<&str> = wanted.keys().map(String::as_str).chain(ours.keys().copied()).collect();
         for path in paths {
             let problem = match (wanted.get(path), ours.get(path)) {
-                (Some(wanted), Some(ours)) => entry(wanted, ours, base.get(path), image.is_cold()),
+                (Some(wanted), Some(ours)) => entry(wanted, ours, base.get(path), allowance),
                 (Some(_), None) if is_left_over(path) => None,
                 (Some(wanted), None) => Some(format!("want {wanted:?}, is not there")),
                 (None, Some(ours)) if base.get(path).is_some_and(|base| same_node(base, ours)) => None,
@@ -237,7 +251,7 @@ fn same_node(one: &Node, other: &Node) -> bool {
     (one.kind, one.mode, &one.own, &one.sha256) == (other.kind, other.mode, &other.own, &other.sha256)
 }
 
-fn entry(wanted: &Found, ours: &Node, base: Option<&Node>, is_cold: bool) -> Option<String> {
+fn entry(wanted: &Found, ours: &Node, base: Option<&Node>, allowance: Allowance) -> Option<String> {
     if wanted.kind != ours.kind {
         return Some(format!("want a {}, got a {}", wanted.kind, ours.kind));
     }
@@ -246,7 +260,7 @@ fn entry(wanted: &Found, ours: &Node, base: Option<&Node>, is_cold: bool) -> Opt
     }
     let mode = format!("{:04o}", ours.mode);
     if let Some(wanted) = wanted.mode.as_ref().filter(|_| ours.kind != "symlink") {
-        let patched = |mode: &str| ours.kind == "dir" && !is_cold && ["0755", "0775"].contains(&mode);
+        let patched = |mode: &str| ours.kind == "dir" && allowance.directories && ["0755", "0775"].contains(&mode);
         if *wanted != mode && !(patched(wanted) && patched(&mode)) {
             return Some(format!("want mode {wanted}, got {mode}"));
         }
@@ -257,15 +271,17 @@ fn entry(wanted: &Found, ours: &Node, base: Option<&Node>, is_cold: bool) -> Opt
     if wanted.target != ours.target {
         return Some(format!("want a link to {:?}, got {:?}", wanted.target, ours.target));
     }
-    content(wanted, ours)
+    content(wanted, ours, allowance)
 }
 
-fn content(wanted: &Found, ours: &Node) -> Option<String> {
+fn content(wanted: &Found, ours: &Node, allowance: Allowance) -> Option<String> {
     if ours.kind != "file" || wanted.sha256 == ours.sha256 {
         return None;
     }
     let text = ours.content.as_ref().map(|content| String::from_utf8_lossy(content).into_owned());
     let text = text.map(|text| text.replace("SOURCE_DATE_EPOCH=315532801\n", ""));
+    let text =
+        text.map(|text| if allowance.locale { text.replace("LANG=C.UTF-8\nLC_ALL=C.UTF-8\n", "") } else { text });
     let same = match (&wanted.text, &text) {
         (Some(wanted_text), Some(text)) if wanted.normalised => same_text(wanted_text, text),
         (Some(wanted), Some(text)) => wanted == text,

@@ -9,10 +9,10 @@ use serde_json::Value as Json;
 pub(super) struct Scenario {
     pub(super) id: String,
     pub(super) group: String,
-    pub(super) look: Vec<String>,
     pub(super) look_images: Option<Vec<String>>,
     #[serde(default)]
     pub(super) bases: BTreeMap<String, String>,
+    pub(super) backend: Option<String>,
     #[serde(default)]
     pub(super) strict: bool,
     pub(super) origin: Option<String>,

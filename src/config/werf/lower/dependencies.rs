@@ -139,13 +139,17 @@ fn value(context: &mut Context<'_>, entry: &At<DependencyImport>, into: Into) ->
         Into::Environment => (env, argument, "a stapel image"),
         Into::BuildArguments => (argument, env, "an image from a Dockerfile"),
     };
+    if wanted.1.is_none() && !broken.contains(&wanted.0) {
+        let message = format!("missing key {}", context.key(wanted.0));
+        context.error(entry.mark, code::REQUIRED, message).help = Some(format!("add `{}: NAME`", wanted.0));
+    }
     if let Some(field) = other.1 {
         let message = format!("{} means nothing for {kind_of_image}", context.key(other.0));
         context.error(field.mark, code::UNSUPPORTED, message).help = Some(format!("write `{}`", wanted.0));
     }
-    if wanted.1.is_none() && !broken.contains(&wanted.0) {
-        let message = format!("missing key {}", context.key(wanted.0));
-        context.error(entry.mark, code::REQUIRED, message).help = Some(format!("add `{}: NAME`", wanted.0));
+    if let Some(target) = wanted.1.filter(|target| target.value.contains(['=', '\0'])) {
+        let message = format!("{} cannot be the name of a variable", context.key(wanted.0));
+        context.at_build(target.mark, message).help = Some("leave out `=`".to_owned());
     }
     Some(Value { kind: kind_known?, target: wanted.1?.clone() })
 }

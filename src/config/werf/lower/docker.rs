@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stages::spec::Post;
+use stages::spec::{Post, PostRules};
 
 use super::context::{Context, filled, is_true, owned, texts};
 use super::words;
@@ -33,6 +33,7 @@ pub(in crate::config) fn lower(context: &mut Context<'_>, table: &DockerTable) -
                 None
             }
         }),
+        rules: PostRules::Instructions,
         ..Post::default()
     })
 }

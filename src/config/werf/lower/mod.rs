@@ -66,6 +66,7 @@ fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) 
     let project = one_project(&mut context, &sections);
     lowered.at_build.append(&mut context.at_build);
     problems.append(&mut context.into_problems());
+    problems.sort_by_key(|problem| problem.place.as_ref().map(|place| place.line));
     if problems.is_empty() && project.is_none() {
         problems.push(without_project(file));
     }
@@ -76,9 +77,9 @@ fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) 
 fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Project> {
     let mut found = None;
     for section in sections {
-        let Written::Project(section) = section else { continue };
+        let Written::Project { section, is_clean } = section else { continue };
         match &found {
-            None => found = Some((section.mark, project::lower(context, section))),
+            None => found = Some((section.mark, is_clean.then(|| project::lower(context, section)))),
             Some((first, _)) => {
                 let related = context.reader.place(*first);
                 let message = "there are two project sections";
@@ -88,7 +89,7 @@ fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Projec
             }
         }
     }
-    found.map(|(_, project)| project)
+    found.and_then(|(_, project)| project)
 }
 
 fn without_project(file: &str) -> Diagnostic {
@@ -106,10 +107,13 @@ fn lower_images(
     warnings: &mut Warnings,
     lowered: &mut Lowered,
 ) {
-    for section in sections {
+    // As in werf, images from a Dockerfile are looked at first.
+    let is_dockerfile = |section: &&Written| matches!(section, Written::Dockerfile(_));
+    let others = sections.iter().filter(|section| !is_dockerfile(section));
+    for section in sections.iter().filter(is_dockerfile).chain(others) {
         let mut context = Context::new(file, warnings);
         match section {
-            Written::Project(_) => continue,
+            Written::Project { .. } => continue,
             Written::Stapel(section) => stapel::lower(lowering, &mut context, section),
             Written::Dockerfile(section) => dockerfile::lower(lowering, &mut context, section),
         }
@@ -120,6 +124,7 @@ fn lower_images(
         let note = format!("in image `{}`", context.subject);
         lowered.problems.extend(context.into_problems().into_iter().map(|problem| problem.note(note.clone())));
     }
+    lowering.images.sort_by_key(|image| image.mark);
     if lowered.problems.is_empty() {
         let mut context = Context::new(file, warnings);
         lowering.check_nameless(&mut context);
