@@ -43,7 +43,7 @@ mount:
   to: {{ $.Cache }}
 shell:
   beforeInstall:
-  - adduser -D -H app
+  - echo 'app:x:1000:1000::/:/bin/sh' >> /etc/passwd
   install:
   - cp /app/Gemfile /installed
   - echo once >> {{ $.Cache }}/log
@@ -89,7 +89,7 @@ fn an_application_with_an_artifact() {
     holds(&tree, "/app/public/all.css", "a\nb\n");
     holds(&tree, "/installed", "gems\n");
     holds(&tree, "/css-comes-later", "none\n");
-    assert_eq!(tree["/app/app.rb"].owner, (33, 33));
+    assert_eq!(tree["/app/app.rb"].owner, (33, 0));
     assert_eq!(tree["/app/public/all.css"].owner.0, 33);
     for path in ["/app/public/note.txt", "/app/assets", "/var/cache/app/log"] {
         assert!(!tree.contains_key(path), "{path} is there");
@@ -123,18 +123,18 @@ fn an_application_with_an_artifact() {
 fn a_chain_of_dimgs_and_a_stage_for_each_command() {
     let env = TestEnv::new();
     let dappfile = "artifact: app\nfrom: BASE\nshell: {install: echo artifact > /a}\n---\ndimg: app\nfromDimgArtifact: app\n\
-                    asLayers: true\nshell: {install: [echo 1 > /one, echo 2 > /two]}\n---\ndimg: [x, y]\nfromDimg: app\n\
+                    asLayers: true\nshell: {install: [echo 1 > /one, echo 2 > /two]}\n---\ndimg: [first, second]\nfromDimg: app\n\
                     shell: {setup: cat /a /one /two > /all}\n";
     let _registry = need!(start(&env, dappfile));
     env.project().commit("start");
-    let (report, image) = env.image("x");
+    let (report, image) = env.image("first");
     holds(&need!(image.tree()), "/all", "artifact\n1\n2\n");
     let built = report.built();
-    for stage in ["app-artifact/install", "app/install-0", "app/install-1", "x/setup"] {
+    for stage in ["app-artifact/install", "app/install-0", "app/install-1", "first/setup"] {
         assert!(built.iter().any(|name| name == stage), "{stage}: {built:?}");
     }
     env.project().replace("dappfile.yml", "echo 2 >", "echo 3 >").commit("second layer");
-    let (report, _) = env.image("y");
+    let (report, _) = env.image("second");
     assert!(!report.built().contains(&"app/install-0".to_owned()), "{:?}", report.built());
 }
 

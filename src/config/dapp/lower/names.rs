@@ -24,9 +24,8 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn of(sections: &[DimgSection]) -> Self {
-        let named = |section: &DimgSection| section.dimg.iter().flat_map(|names| names.value.0.clone()).collect();
-        let dimgs: BTreeSet<String> =
-            sections.iter().flat_map(|section| -> Vec<At<String>> { named(section) }).map(|name| name.value).collect();
+        let named = sections.iter().flat_map(|section| section.dimg.iter().flat_map(|names| &names.value.0));
+        let dimgs: BTreeSet<String> = named.map(|name| name.value.clone()).collect();
         let written: BTreeSet<&String> =
             sections.iter().filter_map(|section| Some(&filled(&section.artifact)?.value)).collect();
         let unique = |name: &&String| {
