@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn it_stays_when_something_else_changes() {
-        let changes: [(&str, &dyn Fn(&Tree)); 5] = [
+        type Change<'a> = (&'a str, &'a dyn Fn(&Tree));
+        let changes: [Change<'_>; 5] = [
             ("elsewhere", &|tree| {
                 tree.file("other/x", "y");
             }),
