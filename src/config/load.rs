@@ -8,11 +8,12 @@ use stages::spec::Project;
 
 use super::claim::Claim;
 use super::cleanup::CleanupPolicies;
+use super::dapp::ProjectHome;
 use super::dialect::{DISCOVERED, Dialect, Lowered, LoweredImage};
 use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
 use super::yaml::Mark;
-use super::{stager, validate, werf, yaml};
+use super::{dapp, stager, validate, werf, yaml};
 use crate::source::{Diagnostic, FileReader, Place, Severity, SourceFile};
 use crate::template::{CommitFacts, GitValues};
 
@@ -29,6 +30,8 @@ pub struct LoadRequest<'a> {
     pub git: GitValues,
     /// What Go templates may know.
     pub go: GoSettings,
+    /// What a dapp project is named after.
+    pub home: ProjectHome,
 }
 
 /// A typed config.
@@ -100,7 +103,7 @@ impl ConfigError {
 pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
     let text = render_text(request)?;
     let file = text.rendered().name.clone();
-    let mut lowered = lower(&text, &request.go.commit);
+    let mut lowered = lower(&text, request);
     let mut diagnostics = text.warnings().to_vec();
     diagnostics.extend(text.relocate(std::mem::take(&mut lowered.problems)));
     let at_build = text.relocate(std::mem::take(&mut lowered.at_build));
@@ -135,17 +138,13 @@ fn as_warning(problem: &Diagnostic) -> Diagnostic {
 }
 
 /// What the documents of a text say, in the order of their places.
-fn lower(text: &ConfigText, commit: &CommitFacts) -> Lowered {
+fn lower(text: &ConfigText, request: &LoadRequest<'_>) -> Lowered {
+    let rendered = text.rendered();
     match text.dialect() {
-        Dialect::Werf => lower_werf(text.rendered(), commit),
-        Dialect::Dapp => unsupported(text),
-        _ => lower_native(text.rendered()),
+        Dialect::Werf => lower_werf(rendered, &request.go.commit),
+        Dialect::Dapp => dapp::lower(&rendered.name, &rendered.text, &request.home),
+        _ => lower_native(rendered),
     }
-}
-
-fn unsupported(text: &ConfigText) -> Lowered {
-    let message = format!("the documents of `{}` are not read by this version", text.source().name);
-    Lowered { problems: vec![Diagnostic::error(message).help("write a `stager.yaml`")], ..Lowered::default() }
 }
 
 fn lower_werf(rendered: &SourceFile, commit: &CommitFacts) -> Lowered {
@@ -214,6 +213,7 @@ pub fn render(request: &LoadRequest<'_>) -> Result<String, ConfigError> {
 pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigError> {
     if let Some(path) = request.config_path {
         let path = path.strip_prefix("./").unwrap_or(path);
+        refuse_ruby(request, path, path.rsplit('/').next() == Some(dapp::RUBY_FILE))?;
         let dialect = request.dialect.or_else(|| Dialect::of_file(path)).unwrap_or(Dialect::Stager);
         return Ok((path.to_owned(), dialect));
     }
@@ -223,6 +223,7 @@ pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigEr
             return Ok(((*name).to_owned(), *dialect));
         }
     }
+    refuse_ruby(request, dapp::RUBY_FILE, request.dialect.is_none_or(|wanted| wanted == Dialect::Dapp))?;
     let names: Vec<String> = DISCOVERED
         .iter()
         .filter(|(_, dialect)| request.dialect.is_none_or(|wanted| wanted == *dialect))
@@ -240,6 +241,15 @@ pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigEr
         }
     };
     Err(ConfigError::single(problem))
+}
+
+/// An older dapp's config, which is a program, is refused with what it would be as YAML.
+fn refuse_ruby(request: &LoadRequest<'_>, path: &str, applies: bool) -> Result<(), ConfigError> {
+    if !applies || !request.files.exists(path).map_err(|error| unreadable(&error))? {
+        return Ok(());
+    }
+    let bytes = request.files.read(path).map_err(|error| unreadable(&error))?;
+    Err(dapp::refuse(path, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 #[cfg(test)]

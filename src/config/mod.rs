@@ -10,6 +10,7 @@
 
 mod claim;
 mod cleanup;
+mod dapp;
 mod dialect;
 mod documents;
 mod graph;
@@ -27,6 +28,7 @@ pub mod yaml;
 
 pub use claim::Claim;
 pub use cleanup::{CleanupPolicies, KeepPolicy, Limit, LimitOperator, ReferencePattern};
+pub use dapp::{ProjectHome, slug};
 pub use dialect::{DISCOVERED, Dialect, UnknownDialect};
 pub use documents::documents;
 pub use graph::{GraphFormat, UnknownGraphFormat, graph};

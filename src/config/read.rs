@@ -68,6 +68,10 @@ impl<'a> Reader<'a> {
         self.problems
     }
 
+    pub(crate) fn problem_count(&self) -> usize {
+        self.problems.len()
+    }
+
     pub(crate) fn has_problems(&self) -> bool {
         !self.problems.is_empty()
     }

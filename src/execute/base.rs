@@ -8,13 +8,15 @@ use stages::digest::{Encoder, Value};
 use stages::spec::{Base, BaseFormat};
 use stages::{BlobId, ContentId, Platform};
 
+use super::step::parent_config;
 use super::worker::{Content, Task, Worker};
 use super::{Error, blobs};
+use crate::image::assemble::inherited;
 use crate::image::read::{self, BaseInput, OpenOptions};
 use crate::image::spec::{ImageConfig, MAX_CONFIG_BYTES, Manifest};
 use crate::registry::Reference;
 use crate::report::Event;
-use crate::storage::{BlobStore, LayerSource, LayerUse};
+use crate::storage::{BlobStore, LayerSource, LayerUse, StageRecord};
 
 /// Makes a `from` stage.
 pub(super) fn make(worker: &mut Worker<'_, '_>, task: &Task<'_>, base: &Base) -> Result<Content, Error> {
@@ -31,6 +33,12 @@ pub(super) fn make(worker: &mut Worker<'_, '_>, task: &Task<'_>, base: &Base) ->
             Ok(Content { layers: Vec::new(), config: ImageConfig::scratch(&task.node.image.platform).to_bytes() })
         }
     }
+}
+
+/// An image that stands on another one of the config.
+pub(super) fn of_image(record: &StageRecord) -> Result<Content, Error> {
+    let config = inherited(parent_config(record)?).to_bytes();
+    Ok(Content { config, ..Content::of(record) })
 }
 
 /// An outside image that something is imported from.
@@ -63,7 +71,7 @@ fn registry(
         );
         return Err(Error::Config { stage: task.id.clone(), message });
     }
-    let mut content = Content { layers: Vec::new(), config: config.to_bytes() };
+    let mut content = Content { layers: Vec::new(), config: inherited(config.clone()).to_bytes() };
     add_manifest_layers(worker, &mut content, &manifest, &config, reference)?;
     Ok(content)
 }
@@ -145,6 +153,6 @@ fn file(worker: &mut Worker<'_, '_>, task: &Task<'_>, format: BaseFormat, path: 
     }
     let mut config = opened.config;
     config.rootfs.diff_ids = diff_ids;
-    content.config = config.to_bytes();
+    content.config = inherited(config).to_bytes();
     Ok(content)
 }

@@ -13,7 +13,7 @@ use crate::layer::{self, Compression, Metadata, Mtime, TarWriter, UnpackOptions}
 use crate::registry::{self, Reference};
 use crate::report::Event;
 use crate::sha256::HashingReader;
-use crate::storage::{BlobStore, GitRecipe, LayerSource, StoredBlob, SymlinkRecipe};
+use crate::storage::{BlobStore, DirectoriesRecipe, GitRecipe, LayerSource, StoredBlob, SymlinkRecipe};
 
 /// How many blobs are fetched at once.
 const DOWNLOADS: usize = 4;
@@ -23,6 +23,8 @@ const DOWNLOADS: usize = 4;
 pub(super) struct LayerBlob {
     pub(super) blob: StoredBlob,
     pub(super) media_type: String,
+    /// For a layer of an outside base: the reference it came by, to fetch it when its bytes are needed.
+    pub(super) origin: Option<String>,
 }
 
 /// Metadata of what stager itself places: root's, at the fixed time.
@@ -127,7 +129,8 @@ pub(super) fn unpack(
     Ok(())
 }
 
-/// The blob of a layer: the one that came, or one made now; in either case it is in the store.
+/// The blob of a layer: the one that came, or one made now. The latter is in the store, the former is once it was fetched
+/// ([`fetch_blob`]).
 pub(super) fn layer_blob(
     worker: &mut Worker<'_, '_>,
     id: &ContentId,
@@ -136,17 +139,14 @@ pub(super) fn layer_blob(
     let (record, _) = worker.index.layer(id)?.ok_or(Error::LayerForgotten { layer: *id })?;
     let store = BlobStore::new(worker.engine.home.clone());
     if let LayerSource::Blob { blob, size, diff_id, origin, media_type } = record.source {
-        if !store.has(&blob, size) {
-            fetch(worker.engine, &store, &blob, size, origin.as_deref())?;
-        }
-        return Ok(LayerBlob { blob: StoredBlob { blob, diff_id, size }, media_type });
+        return Ok(LayerBlob { blob: StoredBlob { blob, diff_id, size }, media_type, origin });
     }
     let encoding = encoding(compression);
     let media_type = media_type(compression).to_owned();
     if let Some(blob) = worker.index.layer_blob(id, &encoding)?
         && store.has(&blob.blob, blob.size)
     {
-        return Ok(LayerBlob { blob, media_type });
+        return Ok(LayerBlob { blob, media_type, origin: None });
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut sink = store.create()?;
@@ -162,7 +162,17 @@ pub(super) fn layer_blob(
     sink.keep(&summary.blob)?;
     let blob = StoredBlob { blob: summary.blob, diff_id: summary.diff_id, size: summary.size };
     worker.index.save_layer_blob(id, &encoding, &blob)?;
-    Ok(LayerBlob { blob, media_type })
+    Ok(LayerBlob { blob, media_type, origin: None })
+}
+
+/// Fetches the blob of a layer, if it is not in the store.
+pub(super) fn fetch_blob(worker: &Worker<'_, '_>, layer: &LayerBlob) -> Result<(), Error> {
+    let store = BlobStore::new(worker.engine.home.clone());
+    let StoredBlob { blob, size, .. } = layer.blob;
+    if store.has(&blob, size) {
+        return Ok(());
+    }
+    fetch(worker.engine, &store, &blob, size, layer.origin.as_deref())
 }
 
 /// Passes bytes on until the run is interrupted.
@@ -188,7 +198,7 @@ impl<S: Write + ?Sized> Write for Interruptible<'_, '_, S> {
 }
 
 /// Names the bytes that a compression gives: its kind, and every version that they depend on.
-fn encoding(compression: Compression) -> String {
+pub(super) fn encoding(compression: Compression) -> String {
     let kind = match compression {
         Compression::None => "tar",
         Compression::Gzip => "gzip",
@@ -238,8 +248,8 @@ fn implied(place: &str) -> Vec<PathBuf> {
     above.chain([PathBuf::new()]).chain(LINKED.iter().map(PathBuf::from)).collect()
 }
 
-/// Git content straight from its objects. Directories are written only for mappings that name an owner: others keep what the
-/// image has there, and are made (0755, root) where it has nothing.
+/// Git content straight from its objects. Directories are written only where the mapping says what they are like: others
+/// keep what the image has there, and are made (0755, root) where it has nothing.
 fn write_git(
     engine: &Engine<'_>,
     recipes: &[GitRecipe],
@@ -248,8 +258,6 @@ fn write_git(
 ) -> Result<(), Error> {
     let placements =
         recipes.iter().map(|recipe| git_content::placement(engine, recipe)).collect::<Result<Vec<_>, _>>()?;
-    let owned: Vec<&Path> =
-        recipes.iter().filter(|recipe| recipe.owner.is_some()).map(|recipe| Path::new(&recipe.to)).collect();
     let mut tar = TarWriter::new(out);
     let mut failure = None;
     let mut sink = |entry: git::OutEntry<'_>| {
@@ -258,7 +266,7 @@ fn write_git(
         let written = match entry.kind {
             OutKind::Directory => {
                 let absolute = Path::new("/").join(path);
-                let brought = owned.iter().any(|to| absolute.starts_with(to)) && !is_linked(path);
+                let brought = recipes.iter().any(|recipe| brings(recipe, &absolute)) && !is_linked(path);
                 if brought { tar.directory(path, &metadata) } else { Ok(()) }
             }
             OutKind::File { size, content } => tar.file(path, &metadata, size, content),
@@ -280,6 +288,17 @@ fn write_git(
     streamed?;
     tar.finish()?;
     Ok(())
+}
+
+/// Whether a mapping says what a directory is like: all that it places, where it names an owner; those below its target that
+/// are not there already, where directories have a mode of their own.
+fn brings(recipe: &GitRecipe, directory: &Path) -> bool {
+    let Ok(inner) = directory.strip_prefix(&recipe.to) else { return false };
+    let is_new = |directories: &DirectoriesRecipe| {
+        let kept = directories.kept.iter();
+        inner != Path::new("") && !kept.into_iter().any(|kept| Path::new(kept) == directory)
+    };
+    recipe.owner.is_some() || recipe.directories.as_ref().is_some_and(is_new)
 }
 
 /// Whether a path is one of the directories that are never brought.

@@ -1,16 +1,21 @@
-//! Cache mounts: directories of the store that outlive a step.
+//! Directories that outlive a step: cache mounts, which outlive the build too, and those that end with it.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use fs_err as fs;
+use stages::plan::PlannedImage;
 use stages::spec::{Mount, MountSource as SpecSource, Sharing, Step};
 
 use super::{Engine, Error};
 use crate::builder::{MountSource, StepMount};
 use crate::report::{Event, StageId};
-use crate::storage::Lock;
+use crate::storage::{Home, Lock, TempDir};
 
 /// The cache directories of one step, held as their sharing says until this is dropped.
 pub(super) struct CacheHold {
-    mounts: Vec<(String, std::path::PathBuf)>,
+    mounts: Vec<(String, PathBuf)>,
     /// Held until they are dropped.
     locks: Vec<Lock>,
 }
@@ -56,7 +61,7 @@ impl CacheHold {
         Ok(())
     }
 
-    fn first_free(&mut self, engine: &Engine<'_>, project: &str, key: &str) -> Result<std::path::PathBuf, Error> {
+    fn first_free(&mut self, engine: &Engine<'_>, project: &str, key: &str) -> Result<PathBuf, Error> {
         let mut copy = 0_u32;
         loop {
             let directory = engine.home.cache(project, &format!("{key}#{copy}"));
@@ -68,7 +73,7 @@ impl CacheHold {
         }
     }
 
-    fn lock_path(engine: &Engine<'_>, directory: &std::path::Path) -> std::path::PathBuf {
+    fn lock_path(engine: &Engine<'_>, directory: &std::path::Path) -> PathBuf {
         let hash = blake3::hash(directory.as_os_str().as_encoded_bytes()).to_hex();
         engine.home.lock(&format!("cache-{}", &hash[..32]))
     }
@@ -79,5 +84,28 @@ impl CacheHold {
             target: target.clone(),
             source: MountSource::Bind { path: path.clone(), read_only: false },
         })
+    }
+}
+
+/// The directories of one build that are empty when it starts, each shared by the steps of an image. They are made when a step
+/// wants one, and gone when this is dropped; what a killed build leaves, a later one takes away.
+#[derive(Debug, Default)]
+pub struct RunDirectories(Mutex<Option<TempDir>>);
+
+impl RunDirectories {
+    /// The directory for a mount of an image.
+    pub(super) fn of(&self, home: &Home, image: &PlannedImage, to: &str) -> Result<PathBuf, Error> {
+        let mut temp = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let temp = match &mut *temp {
+            Some(temp) => temp,
+            none => none.insert(home.temp()?),
+        };
+        let name = blake3::hash(format!("{}\n{}\n{to}", image.name, image.platform).as_bytes()).to_hex();
+        let path = temp.path().join(&name[..32]);
+        if !path.is_dir() {
+            fs::create_dir(&path)?;
+            fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(path)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stages::ProjectName;
 
-use super::Error;
+use super::{Error, RunDirectories};
 use crate::builder::{Builder, CancelToken};
 use crate::git::{Remotes, Repository};
 use crate::giterminism::Gate;
@@ -36,6 +36,8 @@ pub struct Engine<'a> {
     pub events: Arc<dyn EventSink>,
     /// Raised on Ctrl-C.
     pub cancel: &'a CancelToken,
+    /// Directories that end with the build.
+    pub run_directories: RunDirectories,
     /// The rest.
     pub settings: Settings,
 }

@@ -14,11 +14,11 @@ use stages::plan::PlannedImage;
 use stages::{BlobId, ImageName, Platform};
 
 use super::blobs::{self, LayerBlob};
+use super::describe::describe;
 use super::worker::Worker;
 use super::{Engine, Error, SOURCE_DATE_EPOCH};
-use crate::image::assemble::{self, LayerRef};
 use crate::image::daemon::{self, DaemonOptions};
-use crate::image::spec::{Descriptor, ImageConfig, media_type};
+use crate::image::spec::{Descriptor, media_type};
 use crate::image::write::{self, Destination, DockerImage, DockerLayer, OciImage, OciLayer};
 use crate::layer::{self, Compression, Decompressor};
 use crate::registry::Reference;
@@ -115,40 +115,19 @@ fn pack(
     record: &Arc<StageRecord>,
     compression: Compression,
 ) -> Result<Packed, Error> {
-    let failed = |source| Error::Assemble { image: image.name.clone(), source };
-    let base = super::step::parent_config(record)?;
-    let mut layers = Vec::new();
-    let mut history = Vec::new();
-    for used in &record.layers {
-        let layer = blobs::layer_blob(worker, &used.layer, compression)?;
-        if !used.created_by.is_empty() {
-            history.push(LayerRef { diff_id: Some(layer.blob.diff_id), created_by: used.created_by.clone() });
-        }
-        layers.push(layer);
+    let described = describe(worker, &image.name, &image.platform, record, compression)?;
+    for layer in &described.layers {
+        blobs::fetch_blob(worker, layer)?;
     }
-    let config =
-        assemble::assemble(&base, &image.platform, &history, SOURCE_DATE_EPOCH.unsigned_abs()).map_err(failed)?;
-    let config = with_layers(config, &layers).to_bytes();
-    let descriptors =
-        layers.iter().map(|layer| Descriptor::new(&layer.media_type, layer.blob.blob, layer.blob.size)).collect();
-    let manifest = assemble::manifest(Descriptor::of(media_type::CONFIG, &config), descriptors, BTreeMap::new())
-        .map_err(failed)?
-        .to_bytes();
     Ok(Packed {
         name: image.name.clone(),
         platform: image.platform.clone(),
-        manifest_digest: Sha256::of(&manifest),
-        manifest,
-        config,
-        layers,
+        manifest_digest: described.manifest_digest,
+        manifest: described.manifest,
+        config: described.config,
+        layers: described.layers,
         record: Arc::clone(record),
     })
-}
-
-/// Git content lies below the layers of the steps, also when the base is an image with layers of its own.
-fn with_layers(mut config: ImageConfig, layers: &[LayerBlob]) -> ImageConfig {
-    config.rootfs.diff_ids = layers.iter().map(|layer| layer.blob.diff_id).collect();
-    config
 }
 
 fn write_to(

@@ -1,17 +1,22 @@
 //! Git content: recipes that become files or a tar when somebody needs them.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use stages::digest::Encoder;
 use stages::filter::PathFilter;
 use stages::plan::{GitView, ResolvedMapping};
-use stages::spec::GitSource;
+use stages::spec::{GitMapping, GitSource};
 use stages::{Checksum, ContentId};
 
 use super::worker::{Content, Task, Worker};
 use super::{Engine, Error, users};
 use crate::git::{Placement, Remotes, Repository};
-use crate::storage::{GitRecipe, LayerSource};
+use crate::layer::FileKind;
+use crate::storage::{DirectoriesRecipe, GitRecipe, LayerSource};
 
 /// Makes the git stage: a recipe, no file.
 pub(super) fn make(
@@ -63,15 +68,50 @@ fn recipes(
             exclude_paths: mapping.exclude_paths.clone(),
             files: files.map(<[String]>::to_vec),
             owner: (user.is_some() || group.is_some()).then(|| (user.unwrap_or(0), group.unwrap_or(0))),
+            directories: (mapping.directory_mode != GitMapping::DIRECTORY_MODE)
+                .then(|| DirectoriesRecipe { mode: mapping.directory_mode, kept: Vec::new() }),
         };
         let placement = placement(worker.engine, &recipe)?;
         let content = placement.repository.checksum(&placement.tree, &placement.add, &placement.filter)?;
         if let Some(content) = content {
             recipe.content = content;
+            if let Some(directories) = recipe.directories.as_mut().filter(|_| recipe.owner.is_none()) {
+                directories.kept = kept(worker, &placement, layers)?;
+            }
             recipes.push(recipe);
         }
     }
     Ok(recipes)
+}
+
+/// The directories of a placement, below its target, that are there already. Most targets are new, and then nothing of the
+/// content is looked at.
+fn kept(worker: &mut Worker<'_, '_>, placement: &Placement, layers: &[ContentId]) -> Result<Vec<String>, Error> {
+    let below = worker.merged(layers)?;
+    let is_directory = |path: &Path| -> Result<bool, Error> {
+        Ok(below.lookup(path)?.is_some_and(|entry| entry.kind == FileKind::Directory))
+    };
+    if !is_directory(&placement.to)? {
+        return Ok(Vec::new());
+    }
+    let mut directories = BTreeSet::new();
+    for entry in placement.repository.list(&placement.tree, &placement.add, &placement.filter)? {
+        let path = Path::new(OsStr::from_bytes(&entry.path));
+        for directory in path.ancestors().skip(1).filter(|directory| !directory.as_os_str().is_empty()) {
+            if !directories.insert(directory.to_owned()) {
+                break;
+            }
+        }
+    }
+    let mut kept = Vec::new();
+    for directory in directories {
+        let path = placement.to.join(directory);
+        // A name that is not UTF-8 can't be kept in a record; nothing in a base is called so.
+        if let (true, Some(path)) = (is_directory(&path)?, path.to_str()) {
+            kept.push(path.to_owned());
+        }
+    }
+    Ok(kept)
 }
 
 fn save(worker: &Worker<'_, '_>, mappings: Vec<GitRecipe>) -> Result<Option<ContentId>, Error> {
@@ -94,8 +134,20 @@ fn content_id(recipes: &[GitRecipe]) -> ContentId {
         let (user, group) = recipe.owner.unwrap_or_default();
         encoder.integer(i64::from(user));
         encoder.integer(i64::from(group));
+        encode_directories(&mut encoder, recipe);
     }
     encoder.finish().into()
+}
+
+/// Only content whose directories have a mode of their own is named after it.
+fn encode_directories(encoder: &mut Encoder, recipe: &GitRecipe) {
+    let Some(DirectoriesRecipe { mode, kept }) = &recipe.directories else { return };
+    encoder.text("directories");
+    encoder.integer(i64::from(*mode));
+    encoder.integer(kept.len() as i64);
+    for path in kept {
+        encoder.text(path);
+    }
 }
 
 /// What layouts of the same mappings at other commits have in common: one can be made as a delta over the other.
@@ -119,6 +171,7 @@ pub(super) fn family(recipes: &[GitRecipe], below: &ContentId) -> ContentId {
         let (user, group) = recipe.owner.unwrap_or_default();
         encoder.integer(i64::from(user));
         encoder.integer(i64::from(group));
+        encode_directories(&mut encoder, recipe);
     }
     encoder.finish().into()
 }
@@ -156,5 +209,6 @@ pub(super) fn placement(engine: &Engine<'_>, recipe: &GitRecipe) -> Result<Place
         filter: Arc::new(filter),
         to: recipe.to.clone().into(),
         owner: recipe.owner.unwrap_or_default(),
+        directory_mode: recipe.directories.as_ref().map_or(GitMapping::DIRECTORY_MODE, |directories| directories.mode),
     })
 }

@@ -1,29 +1,36 @@
 //! Imports: files of other images.
+//!
+//! An import is a layer of its own, whatever lies below: it is told where it lands before it is made. Exact places need no look
+//! at the image for that; places that are followed do, so that the image is laid out for them.
 
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use stages::ContentId;
+use stages::digest::Encoder;
 use stages::filter::PathFilter;
 use stages::plan::{PlannedImport, PlannedVariable};
-use stages::spec::{Import, ImportSource};
+use stages::spec::{Import, ImportPlaces, ImportSource};
 
 use super::layout::make_layer_directory;
+use super::step::parent_config;
 use super::worker::{Content, Task, Worker};
-use super::{Error, base, users};
-use crate::layer::{self, ImportOptions, ImportSpec};
+use super::{Error, base, users, variables};
+use crate::layer::{self, FileKind, ImportOptions, ImportSpec, MergedTree, Ownership};
+use crate::storage::base_chain;
 
-/// Makes a stage of imports: one layer for each.
+/// What programs find in a container, and no image holds.
+const SYSTEM_DIRECTORIES: [&str; 3] = ["proc", "sys", "dev"];
+
+/// Makes a stage of imports, one layer for each, and of variables that name other images.
 pub(super) fn make(
     worker: &mut Worker<'_, '_>,
     task: &Task<'_>,
     imports: &[PlannedImport],
-    variables: &[PlannedVariable],
+    named: &[PlannedVariable],
 ) -> Result<Content, Error> {
-    if let Some(planned) = variables.first() {
-        let message = format!("the variable `{}` of another image is not supported yet", planned.variable.name);
-        return Err(Error::Config { stage: task.id.clone(), message });
-    }
-    let mut content = Content::of(task.parent()?);
+    let parent = task.parent()?;
+    let mut content = Content::of(parent);
     for planned in imports {
         worker.engine.check_cancelled()?;
         let source = source_layers(worker, task, planned)?;
@@ -32,7 +39,76 @@ pub(super) fn make(
             content.push(layer, &task.id.stage);
         }
     }
+    if !named.is_empty() {
+        let mut config = parent_config(parent)?;
+        variables::set(worker, task, named, &mut config)?;
+        content.config = config.to_bytes();
+    }
     Ok(content)
+}
+
+/// Names what an import takes of a stack of layers. It is looked up where that was read before; else the layers are laid out.
+pub(super) fn selection(
+    worker: &mut Worker<'_, '_>,
+    task: &Task<'_>,
+    import: &Import,
+    source: &[ContentId],
+) -> Result<ContentId, Error> {
+    let request = request(worker, import, source);
+    if let Some(selection) = worker.index.selection(&request)? {
+        return Ok(selection);
+    }
+    let filter = filter(task, import)?;
+    let tree = worker.merged(source)?;
+    let taken = |path: &Path| filter.matches(path.as_os_str().as_bytes());
+    let selection = layer::selection_id(&tree, Path::new(&import.add), follows(import), &taken)
+        .map_err(|error| not_there(task, import, error))?;
+    worker.index.save_selection(&request, &selection)?;
+    Ok(selection)
+}
+
+/// Names what is asked for of which layers, and how the store keeps owners, which links have only one way of.
+fn request(worker: &Worker<'_, '_>, import: &Import, source: &[ContentId]) -> ContentId {
+    let mut encoder = Encoder::new("stager import request");
+    encoder.bytes(base_chain(source).as_bytes());
+    encoder.text(&import.add);
+    for patterns in [&import.include_paths, &import.exclude_paths] {
+        encoder.integer(patterns.len() as i64);
+        for pattern in patterns {
+            encoder.text(pattern);
+        }
+    }
+    encoder.bool(follows(import));
+    encoder.bool(worker.engine.settings.ownership == Ownership::Recorded);
+    encoder.integer(i64::from(layer::CONTENT_VERSION));
+    encoder.finish().into()
+}
+
+fn follows(import: &Import) -> bool {
+    import.places == ImportPlaces::Followed
+}
+
+fn filter(task: &Task<'_>, import: &Import) -> Result<PathFilter, Error> {
+    let mut exclude = import.exclude_paths.clone();
+    let is_glob = |pattern: &String| pattern.contains(['*', '?', '[', '{']);
+    if follows(import) && import.add == "/" && import.include_paths.iter().any(is_glob) {
+        exclude.extend(SYSTEM_DIRECTORIES.map(str::to_owned));
+    }
+    PathFilter::new(&import.include_paths, &exclude).map_err(|source| Error::Filter { stage: task.id.clone(), source })
+}
+
+fn not_there(task: &Task<'_>, import: &Import, error: layer::Error) -> Error {
+    match error {
+        layer::Error::NotFound { .. } => Error::Config {
+            stage: task.id.clone(),
+            message: format!(
+                "cannot import `{}`: {} has no such file or directory",
+                import.add,
+                describe(&import.source)
+            ),
+        },
+        other => other.into(),
+    }
 }
 
 fn source_layers(
@@ -58,27 +134,51 @@ fn import(
     target: &[ContentId],
 ) -> Result<Option<ContentId>, Error> {
     let (uid, gid) = users::resolve(worker, task, &import.owner, target)?;
-    let filter = PathFilter::new(&import.include_paths, &import.exclude_paths)
-        .map_err(|source| Error::Filter { stage: task.id.clone(), source })?;
+    let filter = filter(task, import)?;
     let tree = worker.merged(source)?;
-    if tree.resolve(Path::new(&import.add))?.is_none() {
-        let message =
-            format!("cannot import `{}`: {} has no such file or directory", import.add, describe(&import.source));
-        return Err(Error::Config { stage: task.id.clone(), message });
-    }
+    let add = Path::new(&import.add);
+    let root = layer::import_root(&tree, add, follows(import)).map_err(|error| not_there(task, import, error))?;
+    let to = match import.places {
+        ImportPlaces::Exact => PathBuf::from(&import.to),
+        ImportPlaces::Followed => {
+            let image = worker.merged(target)?;
+            let file_name = (root.kind != FileKind::Directory).then(|| root.path.file_name().map(Path::new)).flatten();
+            landing(task, import, &image, file_name)?
+        }
+    };
     let temp = worker.engine.home.temp()?;
     let directory = temp.path().join("import");
     make_layer_directory(&directory, &[], worker.engine.settings.ownership)?;
     let spec = ImportSpec {
-        add: Path::new(&import.add),
-        to: Path::new(&import.to),
-        filter: &|path| filter.matches(path.as_os_str().as_encoded_bytes()),
+        add,
+        follow: follows(import),
+        to: &to,
+        filter: &|path| filter.matches(path.as_os_str().as_bytes()),
         uid,
         gid,
+        or_empty: !import.required,
     };
     let options = ImportOptions { ownership: worker.engine.settings.ownership, share: true };
     layer::import_tree(&tree, &spec, &[], &directory, &options)?;
-    worker.keep_layer(&directory, None, Some(&import.to))
+    worker.keep_layer(&directory, None, to.to_str())
+}
+
+/// Where an import lands in the image that it goes to.
+fn landing(task: &Task<'_>, import: &Import, image: &MergedTree, file_name: Option<&Path>) -> Result<PathBuf, Error> {
+    let failed = |why: &str| Error::Config {
+        stage: task.id.clone(),
+        message: format!("cannot import to `{}`: {why}", import.to),
+    };
+    let to = match layer::landing(image, Path::new(&import.to), file_name) {
+        Err(layer::Error::NotADirectory { path }) => {
+            return Err(failed(&format!("`/{}` of the image is no directory", path.display())));
+        }
+        to => Path::new("/").join(to?),
+    };
+    match to.to_str() {
+        Some(_) => Ok(to),
+        None => Err(failed("a link there leads to a name that is not UTF-8")),
+    }
 }
 
 fn describe(source: &ImportSource) -> String {

@@ -16,9 +16,11 @@
 //!
 //! It must not know about configs, command lines or terminals.
 
+mod ansible;
 mod base;
 mod blobs;
 mod caches;
+mod describe;
 mod engine;
 mod error;
 mod export;
@@ -29,8 +31,10 @@ mod need;
 mod packages;
 mod post;
 mod queue;
+mod second_key;
 mod step;
 mod users;
+mod variables;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -38,6 +42,7 @@ use std::collections::BTreeMap;
 use stages::StageDigest;
 use stages::plan::{Plan, PlannedImage};
 
+pub use caches::RunDirectories;
 pub use engine::{Engine, SOURCE_DATE_EPOCH, Settings};
 pub use error::Error;
 pub use export::{ExportRequest, Exported, Output, export};

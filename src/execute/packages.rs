@@ -49,7 +49,12 @@ pub(super) fn make(
         timeout_seconds: None,
     };
     let extra = vec![("DEBIAN_FRONTEND".to_owned(), "noninteractive".to_owned())];
-    run(worker, task, &layers, Run { step: &step, argv: shell(&script(program, names)), mounts, extra })
+    run(
+        worker,
+        task,
+        &layers,
+        Run { step: &step, argv: shell(&script(program, names)), mounts, extra, script: None, scratch_at: None },
+    )
 }
 
 fn choose<'p>(

@@ -9,6 +9,7 @@ use super::Error;
 use super::step::parent_config;
 use super::worker::{Content, Task, Worker};
 use crate::image::assemble::apply_post;
+use crate::report::Event;
 use crate::storage::{LayerSource, SymlinkRecipe};
 
 /// Makes the stage.
@@ -29,6 +30,16 @@ pub(super) fn make(
     if !post.symlinks.is_empty() {
         let layer = symlinks(worker, post)?;
         content.push(layer, &task.id.stage);
+    }
+    if post.clear_history {
+        content.layers.iter_mut().for_each(|used| used.created_by.clear());
+    }
+    if !post.on_build.is_empty() {
+        let message = format!(
+            "image `{}`: its triggers (ONBUILD) are kept in a field of Docker's own, which builders for OCI images may ignore",
+            task.id.image
+        );
+        worker.engine.events.send(Event::Warning { message });
     }
     let config = apply_post(&parent_config(parent)?, post)
         .map_err(|source| Error::Config { stage: task.id.clone(), message: source.to_string() })?;

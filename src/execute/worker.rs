@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use stages::digest::{Encoder, Inputs, Value, content_key, lineage};
+use stages::digest::{Encoder, lineage};
 use stages::plan::StageTask;
 use stages::{ContentId, StageDigest};
 
 use super::need::Node;
 use super::queue::Records;
+use super::second_key::second_key;
 use super::{Engine, Error, base, git_content, imports, packages, post, step};
 use crate::layer;
 use crate::report::{Event, StageId, StageStatus};
@@ -85,6 +86,9 @@ impl Task<'_> {
             .flat_map(|record| record.layers.iter().map(|used| (used.layer, &used.created_by)))
             .collect();
         let mut content = Content::of(found);
+        if matches!(&self.node.stage.task, StageTask::Post { post, .. } if post.clear_history) {
+            return content;
+        }
         for used in &mut content.layers {
             if let Some(created_by) = known.get(&used.layer) {
                 used.created_by.clone_from(created_by);
@@ -121,7 +125,7 @@ impl<'e, 'a> Worker<'e, 'a> {
             return Ok(self.finished(&id, record, StageStatus::Reused, start, None));
         }
         let lineage = task.lineage()?;
-        let key = second_key(&task, &lineage)?;
+        let key = second_key(self, &task, &lineage).map_err(|error| error.in_stage(&id))?;
         if let Some(found) = self.index.stage_by_content(&key)?
             && usable(&store, &self.index, &found)? == Usable::Yes
         {
@@ -150,7 +154,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         self.engine.check_cancelled()?;
         match &task.node.stage.task {
             StageTask::Base { base } => base::make(self, task, base),
-            StageTask::Image { .. } => Ok(Content::of(task.parent()?)),
+            StageTask::Image { .. } => base::of_image(task.parent()?),
             StageTask::Packages { packages, mounts } => packages::make(self, task, packages, mounts),
             StageTask::Git { mappings } => git_content::make(self, task, mappings),
             StageTask::Run { step, mounts, git } => step::make(self, task, step, mounts, git.as_ref()),
@@ -273,37 +277,6 @@ fn placed(content_id: ContentId, place: Option<&str>) -> ContentId {
     encoder.bytes(content_id.as_bytes());
     encoder.text(place);
     encoder.finish().into()
-}
-
-/// The second key: digests of stages are replaced by what those stages hold.
-fn second_key(task: &Task<'_>, lineage: &ContentId) -> Result<ContentId, Error> {
-    let stage = task.node.stage;
-    let inputs: Inputs =
-        stage.inputs.iter().map(|(name, value)| (name.clone(), by_content(value, task.needs))).collect();
-    let place = match &stage.task {
-        StageTask::Run { git: Some(view), .. } => Some(view.after),
-        StageTask::Post { git: Some(git), .. } => Some(git.after),
-        _ => None,
-    };
-    let needs = stage
-        .parent
-        .iter()
-        .chain(&place)
-        .map(|needed| Ok(task.need(needed)?.content_id))
-        .collect::<Result<Vec<_>, Error>>()?;
-    Ok(content_key(&task.node.image.platform, stage.kind, &stage.slot, &inputs, &needs, lineage))
-}
-
-fn by_content(value: &Value, needs: &Records) -> Value {
-    match value {
-        Value::Text(text) => match text.parse::<StageDigest>().ok().and_then(|digest| needs.get(&digest)) {
-            Some(record) => Value::Text(format!("content:{}", record.content_id)),
-            None => value.clone(),
-        },
-        Value::List(list) => Value::List(list.iter().map(|value| by_content(value, needs)).collect()),
-        Value::Map(map) => Value::Map(map.iter().map(|(key, value)| (key.clone(), by_content(value, needs))).collect()),
-        Value::Bool(_) | Value::Integer(_) => value.clone(),
-    }
 }
 
 /// Where the objects of layers are looked for.

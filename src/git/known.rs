@@ -118,7 +118,7 @@ mod tests {
         let fixture = Fixture::with(&[("a", "1")]);
         let store = tempfile::tempdir().unwrap();
         let load = |conversions: &str| Known::load(store.path(), &fixture.repository(), conversions.to_owned());
-        let now = rustix::fs::stat(&fixture.path("a")).unwrap();
+        let now = rustix::fs::stat(fixture.path("a")).unwrap();
         let (mut old, id) = (now, Oid::from_str(&"1".repeat(40)).unwrap());
         (old.st_mtime, old.st_ctime) = (1_000_000, 1_000_000);
         let learn = |path: &str, stat| Learnt { path: path.as_bytes().to_vec(), stat, id };

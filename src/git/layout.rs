@@ -16,23 +16,14 @@ use rustix::io::Errno;
 
 use super::error::GitError;
 use super::jobs;
-use super::merged::{Directory, Leaf, Node, Owner, Placement, delta, expand, merge};
+use super::merged::{Directory, DirectoryMeta, Leaf, Node, Owner, Placement, TARGET_MODE, delta, expand, merge};
 use super::repository::{Objects, Repository, lock};
 use super::tree::FileMode;
 use crate::layer::{OWNER_XATTR, Ownership, owner_record};
 
-/// The metadata of a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DirectoryMeta {
-    /// Permission bits.
-    pub mode: u32,
-    /// User and group.
-    pub owner: Owner,
-}
-
 /// Answers what the image beneath has at an absolute path, if that is a directory: a layer that mentions a directory
-/// must repeat its metadata. Without an answer, placed directories get 0755 and the placement's owner, those on the way
-/// to them 0755 and 0:0.
+/// must repeat its metadata. Without an answer, placed directories get what their placement says, those on the way to them
+/// 0755 and 0:0.
 pub type DirectoryLookup<'a> = &'a (dyn Fn(&Path) -> Option<DirectoryMeta> + Sync);
 
 /// How to lay out.
@@ -172,7 +163,7 @@ impl Writer<'_> {
                 Node::Whiteout => self.whiteout(directory, &path.join(OsStr::from_bytes(&name)), &name, done)?,
                 node => {
                     let inner = path.join(OsStr::from_bytes(&name));
-                    self.directory(directory, &inner, &name, node.directory_owner())?;
+                    self.directory(directory, &inner, &name, node.directory_meta())?;
                     done.written.directories += 1;
                     done.directories.push(inner.clone());
                     done.jobs.push(Job { path: inner, content: Content::Children(node) });
@@ -262,17 +253,23 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn directory(&self, parent: &OwnedFd, path: &Path, name: &[u8], owner: Option<Owner>) -> Result<(), GitError> {
+    fn directory(
+        &self,
+        parent: &OwnedFd,
+        path: &Path,
+        name: &[u8],
+        meta: Option<DirectoryMeta>,
+    ) -> Result<(), GitError> {
         let failed = |error: Errno| self.failed("create", path, error);
         fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = fs::openat(parent, name, flags, Mode::empty()).map_err(failed)?;
-        self.apply_to_directory(&directory, path, self.directory_meta(path, owner))
+        self.apply_to_directory(&directory, path, self.directory_meta(path, meta))
     }
 
-    fn directory_meta(&self, path: &Path, owner: Option<Owner>) -> DirectoryMeta {
+    fn directory_meta(&self, path: &Path, placed: Option<DirectoryMeta>) -> DirectoryMeta {
         let below = (self.options.directories)(&Path::new("/").join(path));
-        below.unwrap_or(DirectoryMeta { mode: 0o755, owner: owner.unwrap_or((0, 0)) })
+        below.or(placed).unwrap_or(DirectoryMeta { mode: TARGET_MODE, owner: (0, 0) })
     }
 
     fn apply_to_directory(&self, directory: &OwnedFd, path: &Path, meta: DirectoryMeta) -> Result<(), GitError> {

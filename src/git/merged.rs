@@ -18,6 +18,18 @@ use super::tree::{FileMode, Found, MAX_DEPTH, Root, TreeEntries, push_segment};
 /// User and group id.
 pub type Owner = (u32, u32);
 
+/// The metadata of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirectoryMeta {
+    /// Permission bits.
+    pub mode: u32,
+    /// User and group.
+    pub owner: Owner,
+}
+
+/// The mode of a placement's target, and of directories on the way to it.
+pub(super) const TARGET_MODE: u32 = 0o755;
+
 /// Git content and its place in an image.
 #[derive(Debug, Clone)]
 pub struct Placement {
@@ -33,6 +45,34 @@ pub struct Placement {
     pub to: PathBuf,
     /// Who owns what is placed.
     pub owner: Owner,
+    /// The mode of directories below `to`; that one itself has 0755.
+    pub directory_mode: u32,
+}
+
+impl Placement {
+    fn look(&self) -> Look {
+        Look { owner: self.owner, mode: TARGET_MODE, below: self.directory_mode }
+    }
+}
+
+/// What the entries of a placement have that git does not know.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Look {
+    owner: Owner,
+    /// The mode of the entry itself, when it is a directory.
+    mode: u32,
+    /// The mode of directories below it.
+    below: u32,
+}
+
+impl Look {
+    fn of_children(self) -> Self {
+        Self { mode: self.below, ..self }
+    }
+
+    fn meta(self) -> DirectoryMeta {
+        DirectoryMeta { mode: self.mode, owner: self.owner }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -60,14 +100,14 @@ pub(super) struct WholeTree {
     /// Its path in `root`.
     path: Vec<u8>,
     id: Oid,
-    owner: Owner,
+    look: Look,
     depth: usize,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Directory {
     /// `None` for a directory that is there only because something beneath it is.
-    pub(super) owner: Option<Owner>,
+    pub(super) meta: Option<DirectoryMeta>,
     pub(super) children: BTreeMap<Vec<u8>, Node>,
 }
 
@@ -80,7 +120,7 @@ pub(super) fn merge(placements: &[Placement]) -> Result<Directory, GitError> {
             .repository
             .find(&placement.tree, &placement.add)?
             .ok_or_else(|| GitError::NotFound { path: shown(&placement.add), tree: placement.tree.clone() })?;
-        if let Some(node) = select(&found, &placement.filter, &mut Vec::new(), placement.owner, 0)? {
+        if let Some(node) = select(&found, &placement.filter, &mut Vec::new(), placement.look(), 0)? {
             place(&mut root, &segments_of(&placement.to)?, node)?;
         }
     }
@@ -107,22 +147,22 @@ fn select(
     found: &Found,
     filter: &PathFilter,
     path: &mut Vec<u8>,
-    owner: Owner,
+    look: Look,
     depth: usize,
 ) -> Result<Option<Node>, GitError> {
     match found.mode {
         FileMode::Submodule if filter.may_contain(&path) => {
-            return select(&found.enter()?, filter, path, owner, depth);
+            return select(&found.enter()?, filter, path, look, depth);
         }
         FileMode::Submodule => return Ok(None),
         FileMode::Tree if filter.covers(&path) => {
             let (root, path) = (Arc::clone(&found.root), found.path.clone());
-            return Ok(Some(Node::Tree(WholeTree { root, path, id: found.id, owner, depth })));
+            return Ok(Some(Node::Tree(WholeTree { root, path, id: found.id, look, depth })));
         }
         FileMode::Tree if !filter.may_contain(&path) => return Ok(None),
         FileMode::Tree => {}
         FileMode::Regular | FileMode::Executable | FileMode::Symlink => {
-            let leaf = Leaf { root: Arc::clone(&found.root), mode: found.mode, id: found.id, owner };
+            let leaf = Leaf { root: Arc::clone(&found.root), mode: found.mode, id: found.id, owner: look.owner };
             return Ok(filter.matches(&path).then_some(Node::Leaf(leaf)));
         }
     }
@@ -130,12 +170,12 @@ fn select(
     for (name, child) in entries(&found.root, &found.path, found.id, depth)? {
         let length = path.len();
         push_segment(path, &name);
-        if let Some(node) = select(&child, filter, path, owner, depth + 1)? {
+        if let Some(node) = select(&child, filter, path, look.of_children(), depth + 1)? {
             children.insert(name, node);
         }
         path.truncate(length);
     }
-    Ok((!children.is_empty()).then_some(Node::Directory(Directory { owner: Some(owner), children })))
+    Ok((!children.is_empty()).then_some(Node::Directory(Directory { meta: Some(look.meta()), children })))
 }
 
 fn entries(root: &Arc<Root>, path: &[u8], id: Oid, depth: usize) -> Result<Vec<(Vec<u8>, Found)>, GitError> {
@@ -191,7 +231,7 @@ fn combine(old: Node, new: Node) -> Result<Node, GitError> {
     }
     let (Some(mut old), Some(new)) = (expand(old)?, expand(new)?) else { unreachable!("both are directories") };
     overlay(&mut old.children, new.children)?;
-    Ok(Node::Directory(Directory { owner: new.owner.or(old.owner), children: old.children }))
+    Ok(Node::Directory(Directory { meta: new.meta.or(old.meta), children: old.children }))
 }
 
 /// The entries of a directory; `None` for anything else.
@@ -208,11 +248,11 @@ impl Node {
         matches!(self, Self::Directory(_) | Self::Tree(_))
     }
 
-    /// The owner of a directory; `None` if it is a directory only on the way to something.
-    pub(super) fn directory_owner(&self) -> Option<Owner> {
+    /// The metadata of a directory; `None` if it is a directory only on the way to something.
+    pub(super) fn directory_meta(&self) -> Option<DirectoryMeta> {
         match self {
-            Self::Tree(tree) => Some(tree.owner),
-            Self::Directory(directory) => directory.owner,
+            Self::Tree(tree) => Some(tree.look.meta()),
+            Self::Directory(directory) => directory.meta,
             Self::Leaf(_) | Self::Whiteout => None,
         }
     }
@@ -224,20 +264,20 @@ impl WholeTree {
         for (name, found) in entries(&self.root, &self.path, self.id, self.depth)? {
             let found = if found.mode == FileMode::Submodule { found.enter()? } else { found };
             let Found { root, mode, id, path } = found;
-            let (owner, depth) = (self.owner, self.depth + 1);
+            let (look, depth) = (self.look.of_children(), self.depth + 1);
             let node = match mode {
-                FileMode::Tree => Node::Tree(WholeTree { root, path, id, owner, depth }),
-                _ => Node::Leaf(Leaf { root, mode, id, owner }),
+                FileMode::Tree => Node::Tree(WholeTree { root, path, id, look, depth }),
+                _ => Node::Leaf(Leaf { root, mode, id, owner: look.owner }),
             };
             children.insert(name, node);
         }
-        Ok(Directory { owner: Some(self.owner), children })
+        Ok(Directory { meta: Some(self.look.meta()), children })
     }
 }
 
 fn same_tree(one: &Node, other: &Node) -> bool {
     match (one, other) {
-        (Node::Tree(one), Node::Tree(other)) => one.id == other.id && one.owner == other.owner,
+        (Node::Tree(one), Node::Tree(other)) => one.id == other.id && one.look == other.look,
         _ => false,
     }
 }
@@ -278,8 +318,8 @@ impl Delta<'_> {
             }
             self.path.pop();
         }
-        let same = changed.is_empty() && old.owner == new.owner;
-        Ok((!same).then_some(Directory { owner: new.owner, children: changed }))
+        let same = changed.is_empty() && old.meta == new.meta;
+        Ok((!same).then_some(Directory { meta: new.meta, children: changed }))
     }
 
     fn nodes(&mut self, old: Option<Node>, new: Option<Node>) -> Result<Option<Node>, GitError> {

@@ -43,9 +43,9 @@ mod worktree_tests;
 
 pub use diff::{Change, ChangeKind};
 pub use error::GitError;
-pub use layout::{Base, DirectoryLookup, DirectoryMeta, Layout, LayoutOptions, lay_out};
+pub use layout::{Base, DirectoryLookup, Layout, LayoutOptions, lay_out};
 pub use lfs::is_lfs_pointer;
-pub use merged::{Owner, Placement};
+pub use merged::{DirectoryMeta, Owner, Placement};
 pub use remote::{Fetched, IsCancelled, RemoteReference, Remotes};
 pub use repository::{Head, Repository};
 pub use snapshot::{Snapshot, SnapshotOptions};

@@ -155,6 +155,17 @@ impl Repository {
         self.shared.work_dir.as_deref()
     }
 
+    /// The address of a remote, as the repository's settings have it.
+    pub fn remote_address(&self, name: &str) -> Option<String> {
+        self.handle().find_remote(name).ok()?.url().ok().map(str::to_owned)
+    }
+
+    /// The name of its directory: that of the work tree, or of the git directory where there is none.
+    pub fn directory_name(&self) -> Option<String> {
+        let directory = self.work_dir().unwrap_or(&self.shared.git_dir);
+        directory.file_name().map(|name| name.to_string_lossy().into_owned())
+    }
+
     /// The directory that [`Repository::discover`] was called with, relative to the repository's root: empty for the root.
     pub fn prefix(&self) -> &[u8] {
         &self.shared.prefix

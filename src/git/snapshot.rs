@@ -4,7 +4,7 @@
 //! Only what differs from HEAD is read and hashed; new blobs and trees go to an object directory of stager's own, which
 //! the returned repository reads beside the user's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use super::index::Index;
 use super::known::{Known, Learnt};
 use super::lfs::{is_attributes, is_tracked, pointer_to};
 use super::repository::{Head, Objects, Repository, object_id, oid};
-use super::scan::mode_on_disk;
+use super::scan::{Trust, mode_on_disk};
 use super::tree::{FileMode, Found, Root, TreeEntries};
 use super::worktree::{Changes, Scope, Scopes, Survey};
 
@@ -154,8 +154,9 @@ impl Leaves<'_> {
             written.leaves.append(&mut part.leaves);
             written.learnt.append(&mut part.learnt);
         }
+        let mut seen = HashSet::new();
         for path in written.leaves.keys() {
-            self.note_submodule(path, self.head, extra)?;
+            self.note_submodules(path, &mut seen, extra)?;
         }
         Ok(written)
     }
@@ -168,7 +169,7 @@ impl Leaves<'_> {
                 written.leaves.insert(path.clone(), None);
                 continue;
             }
-            match writer.leaf(path, &mut written.learnt)? {
+            match writer.leaf(path, *kind, &mut written.learnt)? {
                 Leaf::Is(mode, id) => drop(written.leaves.insert(path.clone(), Some((mode, id)))),
                 Leaf::Gone => drop(written.leaves.insert(path.clone(), None)),
                 // A repository that is not a submodule: git would not add its files either.
@@ -178,12 +179,24 @@ impl Leaves<'_> {
         Ok(written)
     }
 
-    /// A changed file within a submodule needs the submodule's trees to be read and written here too.
-    fn note_submodule(&self, path: &[u8], head: &Head, extra: &mut Vec<PathBuf>) -> Result<(), GitError> {
-        for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            let found = self.repository.find(&head.tree, &path[..at])?;
+    /// A changed file within a submodule needs the submodule's trees to be read and written here too. `seen` has the
+    /// directories that were looked at.
+    fn note_submodules<'p>(
+        &self,
+        path: &'p [u8],
+        seen: &mut HashSet<&'p [u8]>,
+        extra: &mut Vec<PathBuf>,
+    ) -> Result<(), GitError> {
+        // From the innermost directory: one that was seen was seen with all above it.
+        let mut above = path;
+        while let Some(at) = above.iter().rposition(|&byte| byte == b'/') {
+            above = &above[..at];
+            if !seen.insert(above) {
+                break;
+            }
+            let found = self.repository.find(&self.head.tree, above)?;
             if found.is_some_and(|found| found.mode == FileMode::Submodule) {
-                let place = self.repository.work_dir().unwrap_or(self.store).join(OsStr::from_bytes(&path[..at]));
+                let place = self.repository.work_dir().unwrap_or(self.store).join(OsStr::from_bytes(above));
                 let objects = Repository::open(&place)?.common_dir().join("objects");
                 if !extra.contains(&objects) {
                     extra.push(objects);
@@ -207,6 +220,7 @@ struct Writer<'a> {
     leaves: &'a Leaves<'a>,
     /// A handle on the work tree that applies git's conversions and writes to the store.
     converting: git2::Repository,
+    trust: Trust,
 }
 
 impl<'a> Writer<'a> {
@@ -219,10 +233,10 @@ impl<'a> Writer<'a> {
         let own = repository.common_dir().join("objects");
         objects.add_disk_alternate(&own.to_string_lossy()).map_err(failed)?;
         converting.set_odb(&objects).map_err(failed)?;
-        Ok(Self { leaves, converting })
+        Ok(Self { leaves, converting, trust: repository.trust() })
     }
 
-    fn leaf(&self, path: &[u8], learnt: &mut Vec<Learnt>) -> Result<Leaf, GitError> {
+    fn leaf(&self, path: &[u8], kind: ChangeKind, learnt: &mut Vec<Learnt>) -> Result<Leaf, GitError> {
         let repository = self.leaves.repository;
         let place = repository.work_path(path)?;
         let stat = match statat(CWD, &place, AtFlags::SYMLINK_NOFOLLOW) {
@@ -230,8 +244,11 @@ impl<'a> Writer<'a> {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Leaf::Gone),
             Err(error) => return Err(GitError::io("read", &place, error)),
         };
-        let recorded = repository.find(&self.leaves.head.tree, path).ok().flatten().map(|found| found.mode);
-        match mode_on_disk(&stat, recorded.unwrap_or(FileMode::Regular), repository.trust()) {
+        let recorded = match kind {
+            ChangeKind::Added => None,
+            _ => repository.find(&self.leaves.head.tree, path)?.map(|found| found.mode),
+        };
+        match mode_on_disk(&stat, recorded.unwrap_or(FileMode::Regular), self.trust) {
             Some(FileMode::Symlink) => {
                 let target = readlink(&place, Vec::new()).map_err(|error| GitError::io("read", &place, error))?;
                 Ok(Leaf::Is(FileMode::Symlink, self.write(&place, target.as_bytes())?))

@@ -14,8 +14,8 @@ use git2::{ObjectType, Oid};
 use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
 
 use super::error::GitError;
-use super::layout::{Base, DirectoryLookup, DirectoryMeta};
-use super::merged::{Directory, Leaf, Node, Owner, Placement, delta, expand, merge};
+use super::layout::{Base, DirectoryLookup};
+use super::merged::{Directory, DirectoryMeta, Leaf, Node, Owner, Placement, TARGET_MODE, delta, expand, merge};
 use super::repository::Repository;
 use super::tree::{FileMode, push_segment};
 
@@ -158,7 +158,7 @@ impl Reader<'_> {
                 Node::Leaf(leaf) => self.leaf(&leaf)?,
                 Node::Whiteout => self.push(Payload::Whiteout, 0, (0, 0))?,
                 node => {
-                    self.enter(node.directory_owner())?;
+                    self.enter(node.directory_meta())?;
                     self.directory(expand(node)?.unwrap_or_default())?;
                 }
             }
@@ -167,9 +167,10 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn enter(&mut self, owner: Option<Owner>) -> Result<(), Stop> {
+    fn enter(&mut self, placed: Option<DirectoryMeta>) -> Result<(), Stop> {
         let path = Path::new("/").join(OsStr::from_bytes(&self.path));
-        let meta = (self.directories)(&path).unwrap_or(DirectoryMeta { mode: 0o755, owner: owner.unwrap_or((0, 0)) });
+        let meta = (self.directories)(&path).or(placed);
+        let meta = meta.unwrap_or(DirectoryMeta { mode: TARGET_MODE, owner: (0, 0) });
         self.push(Payload::Directory, meta.mode, meta.owner)
     }
 

@@ -243,6 +243,7 @@ fn placement(repository: &Repository, tree: &ObjectId, add: &str, filter: PathFi
         filter: Arc::new(filter),
         to: to.into(),
         owner: (0, 0),
+        directory_mode: 0o755,
     }
 }
 
@@ -462,6 +463,42 @@ fn a_delta_serves_filters_and_moved_placements_too() {
         ("src/lib", "gone"),
     ]);
     assert_eq!(laid_out(&after, Some(base), 1), wanted);
+}
+
+#[test]
+fn directories_below_a_target_have_the_mode_of_the_placement() {
+    let fixture = Fixture::with(&[("src/a", "1"), ("src/d/e/f", "2"), ("src/x/y", "3")]);
+    let tree = fixture.commit("first");
+    let repository = fixture.repository();
+    let at = |tree: &ObjectId, directory_mode| {
+        let placed = placement(&repository, tree, "src", PathFilter::everything(), "/opt/app");
+        let part = placement(&repository, tree, "/", filter(&["src/d/**"], &[]), "/part");
+        [Placement { directory_mode, ..placed }, Placement { directory_mode, ..part }]
+    };
+    let before = at(&tree, 0o775);
+    let wanted = expected(&[
+        ("", "dir 755"),
+        ("opt", "dir 755"),
+        ("opt/app", "dir 755"),
+        ("opt/app/a", "644 1"),
+        ("opt/app/d", "dir 775"),
+        ("opt/app/d/e", "dir 775"),
+        ("opt/app/d/e/f", "644 2"),
+        ("opt/app/x", "dir 775"),
+        ("opt/app/x/y", "644 3"),
+        ("part", "dir 755"),
+        ("part/src", "dir 775"),
+        ("part/src/d", "dir 775"),
+        ("part/src/d/e", "dir 775"),
+        ("part/src/d/e/f", "644 2"),
+    ]);
+    assert_eq!(laid_out(&before, None, 2), wanted);
+    assert_eq!(streamed(&before, None), wanted);
+    // A delta to another mode brings every directory that has it, and no file.
+    let base = Base { placements: &before, exists_below: &|_| false };
+    let after = laid_out(&at(&tree, 0o750), Some(base), 1);
+    assert_eq!(after.get("opt/app/d/e").map(String::as_str), Some("dir 750"));
+    assert!(after.values().all(|shown| shown.starts_with("dir ")), "{after:?}");
 }
 
 #[test]

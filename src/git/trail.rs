@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(repository.trail_on_disk("abs").unwrap().end, TrailEnd::File(b"real/w".to_vec()));
         assert!(matches!(repository.trail_on_disk("beside").unwrap().end, TrailEnd::Outside(_)));
         assert!(matches!(repository.trail_on_disk(".git/config").unwrap().end, TrailEnd::Missing(_)));
-        rustix::fs::mknodat(CWD, &root.join("fifo"), FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        rustix::fs::mknodat(CWD, root.join("fifo"), FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
         assert_eq!(repository.trail_on_disk("fifo").unwrap().end, TrailEnd::Special(b"fifo".to_vec()));
     }
 }

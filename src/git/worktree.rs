@@ -1,5 +1,6 @@
 //! The work tree against HEAD: what a build of the commit leaves out.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -179,12 +180,16 @@ impl Repository {
             for (name, kind) in read_names(&start.join(OsStr::from_bytes(&directory)))? {
                 let mut path = directory.clone();
                 super::tree::push_segment(&mut path, &name);
-                match kind {
-                    NameKind::Directory if filter.may_contain(&path) => pending.push(path),
-                    NameKind::Directory => {}
-                    NameKind::Link if filter.matches(&path) || filter.may_contain(&path) => found.push((path, true)),
-                    NameKind::File if filter.matches(&path) => found.push((path, false)),
-                    NameKind::Link | NameKind::File => {}
+                let leads_on = || filter.may_contain(&path);
+                let is_wanted = match kind {
+                    NameKind::Directory => leads_on(),
+                    NameKind::Link => filter.matches(&path) || leads_on(),
+                    NameKind::File => filter.matches(&path),
+                };
+                if is_wanted && kind == NameKind::Directory {
+                    pending.push(path);
+                } else if is_wanted {
+                    found.push((path, kind == NameKind::Link));
                 }
             }
         }
@@ -260,8 +265,10 @@ impl Repository {
 
     /// Files of HEAD that `git rm` took from the index: gone, or still there without git's knowledge.
     fn settle_missing(&self, staged: &Staged, scopes: &Scopes<'_>, changes: &mut Changes) {
-        for missing in staged.missing.iter().filter(|missing| scopes.contains(&missing.path)) {
-            changes.retain(|(path, _)| *path != missing.path);
+        let missing: Vec<_> = staged.missing.iter().filter(|missing| scopes.contains(&missing.path)).collect();
+        let paths: HashSet<&[u8]> = missing.iter().map(|missing| missing.path.as_slice()).collect();
+        changes.retain(|(path, _)| !paths.contains(path.as_slice()));
+        for missing in missing {
             match hash_on_disk(self, &missing.path, missing.mode) {
                 Ok(Some(id)) if id == missing.id => {}
                 Ok(Some(_)) => changes.push((missing.path.clone(), ChangeKind::Modified)),

@@ -62,6 +62,7 @@ impl Gate {
                 filter: Arc::new(PathFilter::everything()),
                 to: "/".into(),
                 owner: (0, 0),
+                directory_mode: 0o755,
             };
             let options =
                 LayoutOptions { mtime: 0, ownership: Ownership::Recorded, threads: 2, directories: &|_| None };

@@ -325,7 +325,7 @@ impl Gate {
     }
 
     /// A path of the host as absolute and clean.
-    pub(super) fn host_path(&self, path: &str) -> Result<PathBuf, Error> {
+    pub fn host_path(&self, path: &str) -> Result<PathBuf, Error> {
         absolute(path, &self.options.directory, self.home()).ok_or_else(|| Error::NoHome { path: path.to_owned() })
     }
 

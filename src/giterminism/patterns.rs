@@ -158,8 +158,7 @@ pub(super) fn ups(path: &str) -> (usize, String) {
     for segment in path.split('/') {
         match segment {
             "" | "." => {}
-            ".." if rest.pop().is_none() => ups += 1,
-            ".." => {}
+            ".." => ups += usize::from(rest.pop().is_none()),
             segment => rest.push(segment),
         }
     }
@@ -196,12 +195,12 @@ impl HostPaths {
         let filter = self.filter.get_or_init(|| {
             let literal = |path: &Path| path.to_str().map(|path| PathBuf::from(globset::escape(path)));
             let (project, home) = (literal(project), home.and_then(literal));
-            let resolved = |entry: &String| match entry.starts_with("**") {
-                true => Some(entry.clone()),
-                false => {
-                    let place = absolute(entry, project.as_deref()?, home.as_deref())?;
-                    Some(place.to_str()?.trim_start_matches('/').to_owned())
+            let resolved = |entry: &String| {
+                if entry.starts_with("**") {
+                    return Some(entry.clone());
                 }
+                let place = absolute(entry, project.as_deref()?, home.as_deref())?;
+                Some(place.to_str()?.trim_start_matches('/').to_owned())
             };
             let entries: Vec<String> = self.entries.iter().filter_map(resolved).map(root_is_all).collect();
             // An entry that is no pattern was refused when the rules were read.

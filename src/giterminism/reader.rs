@@ -99,7 +99,7 @@ impl Gate {
             Some(committed) if !loose && !keeps_pointer => Some(committed),
             _ => self.on_disk(location)?,
         };
-        self.check_pointer(location, content.as_deref())?;
+        check_pointer(location, content.as_deref())?;
         Ok((ReadKind::Uncommitted, content))
     }
 
@@ -109,15 +109,8 @@ impl Gate {
         if content.is_some() {
             self.check_link_targets(class, location)?;
         }
-        self.check_pointer(location, content.as_deref())?;
+        check_pointer(location, content.as_deref())?;
         Ok(content)
-    }
-
-    fn check_pointer(&self, location: &Location, content: Option<&[u8]>) -> Result<(), Error> {
-        if content.is_some_and(is_lfs_pointer) {
-            return Err(Error::LfsPointer { path: location.shown.clone(), place: ON_DISK });
-        }
-        Ok(())
     }
 
     /// That a link is let in does not let in where it leads, unless the commit has the same there.
@@ -253,6 +246,13 @@ impl From<Error> for ReadError {
             None => read,
         }
     }
+}
+
+fn check_pointer(location: &Location, content: Option<&[u8]>) -> Result<(), Error> {
+    if content.is_some_and(is_lfs_pointer) {
+        return Err(Error::LfsPointer { path: location.shown.clone(), place: ON_DISK });
+    }
+    Ok(())
 }
 
 /// The names under which configs are found.

@@ -190,13 +190,11 @@ impl Reader<'_> {
     }
 
     fn switch(&mut self, node: &Node, path: &str) -> bool {
-        match truth(node) {
-            Some(value) => value,
-            None => {
-                self.wrong_type(node, path, "true or false");
-                false
-            }
+        let value = truth(node);
+        if value.is_none() {
+            self.wrong_type(node, path, "true or false");
         }
+        value == Some(true)
     }
 
     fn paths(&mut self, node: &Node, path: &str) -> Paths {
@@ -236,7 +234,7 @@ impl Reader<'_> {
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
             match text_of(item) {
-                Some(text) if text.is_empty() => {
+                Some("") => {
                     self.mistake(item, format!("an entry of `{path}` is empty"));
                 }
                 Some(text) => texts.push(text.to_owned()),

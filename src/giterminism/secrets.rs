@@ -33,15 +33,16 @@ impl Gate {
         self.check(allowed, RefusalKind::SecretValue, "config.secrets.allowValueIds", id)
     }
 
-    /// The value of a secret, if the rules allow it. It is never recorded.
-    pub fn secret(&self, source: &SecretSource) -> Result<Vec<u8>, Error> {
+    /// The value of a secret, if the rules allow it, and the permission bits of the file that it is from. It is never
+    /// recorded.
+    pub fn secret(&self, source: &SecretSource) -> Result<(Vec<u8>, Option<u32>), Error> {
         match source {
-            SecretSource::Value(value) => Ok(value.clone().into_bytes()),
+            SecretSource::Value(value) => Ok((value.clone().into_bytes(), None)),
             SecretSource::Env(name) => {
                 self.check_secret(source)?;
                 self.note(ReadKind::Secret, name, None);
                 let value = self.options.env.get(name).ok_or_else(|| Error::NoVariable { name: name.clone() })?;
-                Ok(value.clone().into_bytes())
+                Ok((value.clone().into_bytes(), None))
             }
             SecretSource::File(path) => {
                 self.check_secret(source)?;
@@ -51,8 +52,9 @@ impl Gate {
         }
     }
 
-    fn secret_file(&self, path: &str) -> Result<Vec<u8>, Error> {
+    fn secret_file(&self, path: &str) -> Result<(Vec<u8>, Option<u32>), Error> {
         use std::io::Read as _;
+        use std::os::unix::fs::PermissionsExt as _;
         let full = self.host_path(path)?;
         let failed = |error| Error::io("read the secret", &full, error);
         let file = match fs_err::File::open(&full) {
@@ -62,11 +64,12 @@ impl Gate {
             }
             Err(error) => return Err(failed(error)),
         };
+        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
         let mut value = Vec::new();
         file.take(LIMIT + 1).read_to_end(&mut value).map_err(failed)?;
         if value.len() as u64 > LIMIT {
             return Err(failed(std::io::Error::other("it is larger than 1 MiB")));
         }
-        Ok(value)
+        Ok((value, Some(mode)))
     }
 }

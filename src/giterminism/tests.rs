@@ -94,7 +94,7 @@ fn loose_giterminism_reads_the_disk_and_warns() {
     assert_eq!(gate.glob("data/*").unwrap(), ["data/new", "data/x"]);
     assert_eq!(gate.read("data/gone").unwrap_err().kind, ReadErrorKind::NotFound);
     assert_eq!(gate.env("TAG").unwrap().as_deref(), Some("7"));
-    assert_eq!(gate.secret(&SecretSource::Env("TAG".to_owned())).unwrap(), b"7");
+    assert_eq!(gate.secret(&SecretSource::Env("TAG".to_owned())).unwrap().0, b"7");
     assert_eq!(gate.refusals().len(), 5, "{:?}", gate.refusals());
 }
 
@@ -488,14 +488,14 @@ fn secrets_are_allowed_and_never_recorded() {
     let gate = strict(&fixture);
     let file = |path: &str| SecretSource::File(path.to_owned());
     let env = |name: &str| SecretSource::Env(name.to_owned());
-    assert_eq!(gate.secret(&file(&path)).unwrap(), b"token");
-    assert_eq!(gate.secret(&file("keys/a")).unwrap(), b"key");
-    assert_eq!(gate.secret(&env("TAG")).unwrap(), b"7");
+    assert_eq!(gate.secret(&file(&path)).unwrap().0, b"token");
+    assert_eq!(gate.secret(&file("keys/a")).unwrap().0, b"key");
+    assert_eq!(gate.secret(&env("TAG")).unwrap().0, b"7");
     for refused in [file("other"), file("keys/../other"), env("CI_JOB"), file("~/x")] {
         assert!(gate.secret(&refused).unwrap_err().is_refusal(), "{refused:?}");
     }
     assert!(matches!(gate.secret(&file("keys/none")), Err(Error::NotFound { .. })));
-    assert_eq!(gate.secret(&SecretSource::Value("x".to_owned())).unwrap(), b"x");
+    assert_eq!(gate.secret(&SecretSource::Value("x".to_owned())).unwrap().0, b"x");
     assert!(gate.check_secret_value("plain").is_ok() && gate.check_secret_value("other").is_err());
     assert!(gate.reads().iter().all(|read| read.kind != ReadKind::Secret || read.digest.is_none()));
 }

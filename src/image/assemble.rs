@@ -3,12 +3,17 @@
 //! The order of a build: [`base_state`] is what the base would run, [`apply_post`] the same after the image-post stage,
 //! [`assemble`] adds the layers and the history, [`manifest`] names all blobs.
 //!
-//! Environment values of a post stage may mention variables: `$NAME` and `${NAME}` are the value *before* the stage (so
-//! the order of entries means nothing), unset is empty. `$$` and `\$` are a plain `$`; a `$` that no name follows is
-//! itself. Any other `${…}` is an error, so that nobody finds a shell default taken literally in an image.
+//! Texts of a post stage may mention variables; they mean the environment *before* the stage, also of what the stage removes,
+//! so that the order of entries means nothing. How a text is read (`expand`) is the stage's choice of [`PostRules`].
+
+mod expand;
+mod remove;
 
 use stages::ids::{BlobId, Platform};
-use stages::spec::Post;
+use stages::spec::{Post, PostRules};
+
+pub use expand::DEFAULT_PATH;
+use expand::{Syntax, expand};
 
 use super::spec::{
     Descriptor, Healthcheck, History, ImageConfig, Manifest, RunConfig, SpecError, media_type, oci_media_type,
@@ -17,13 +22,45 @@ use super::spec::{
 /// A config that can't be assembled.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
-    /// `${…}` with something other than a name.
-    #[error("cannot expand `{text}` in env {name}: only $NAME and ${{NAME}} are known")]
+    /// `${…}` with something that isn't known there.
+    #[error("cannot expand `{text}` in {what}: {known} are known")]
     Expansion {
-        /// The variable being set.
-        name: String,
+        /// Whose text it is.
+        what: String,
         /// The part that isn't understood.
         text: String,
+        /// What would be.
+        known: &'static str,
+    },
+    /// `${NAME:?message}` of a variable that the base doesn't have.
+    #[error("{what} needs the variable {name}, which the base does not set: {message}")]
+    Unset {
+        /// Whose text it is.
+        what: String,
+        /// The variable.
+        name: String,
+        /// What the text says of it.
+        message: String,
+    },
+    /// A quote without an end.
+    #[error("{what} has `{quote}` without its end in `{text}`; to mean the character itself, write `\\` before it")]
+    Quote {
+        /// Whose text it is.
+        what: String,
+        /// The quote.
+        quote: String,
+        /// The text.
+        text: String,
+    },
+    /// A regular expression that can't be read.
+    #[error("cannot read the expression `{pattern}` among the {what} to remove: {reason}")]
+    Pattern {
+        /// What was to be removed.
+        what: &'static str,
+        /// As written.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// SOURCE_DATE_EPOCH out of range.
     #[error("{epoch} seconds since 1970 is no time that a config can hold")]
@@ -38,46 +75,117 @@ pub enum AssembleError {
 
 /// What the base runs by itself: the state that steps replace by service values, and that is restored afterwards.
 ///
-/// Left out is what says something about the base's own making: triggers (as Docker does, they are for the Dockerfile
-/// built directly on it) and the container it was committed from.
+/// Left out is what says something about the base's own making, such as the container it was committed from.
 pub fn base_state(config: &ImageConfig) -> RunConfig {
     const OF_THE_BUILD: [&str; 7] =
         ["Image", "Hostname", "Domainname", "AttachStdin", "AttachStdout", "AttachStderr", "StdinOnce"];
     let mut state = config.config.clone();
-    state.on_build.clear();
     state.extra.retain(|key, _| !OF_THE_BUILD.contains(&key.as_str()));
     state
 }
 
-/// The config after the image-post stage. Layers and history stay: [`assemble`] adds them.
+/// The config that an image starts with when it stands on another one. Triggers are for the Dockerfile that is built directly
+/// on the image which has them, as with Docker: no image inherits them.
+pub fn inherited(mut base: ImageConfig) -> ImageConfig {
+    base.config.on_build.clear();
+    base
+}
+
+/// The config after the image-post stage: what is to go goes, then the rest is added. Layers stay, and so does the history
+/// unless the stage clears it: [`assemble`] adds to them.
 ///
-/// An entrypoint without a command clears the inherited command; a command alone keeps the entrypoint.
+/// An entrypoint without a command clears the inherited command; a command alone keeps the entrypoint. (To take an entrypoint
+/// away says nothing of the command, but in the native format.)
 pub fn apply_post(base: &ImageConfig, post: &Post) -> Result<ImageConfig, AssembleError> {
     let mut state = base_state(base);
-    state.env = merge_env(&state.env, post)?;
-    state.labels.extend(post.labels.clone());
-    state.volumes.extend(post.volumes.iter().cloned());
-    state.exposed_ports.extend(post.expose.iter().map(|port| with_protocol(port)));
+    let texts = Texts { env: &base.config.env, rules: post.rules };
+    remove::remove(&mut state, &post.remove)?;
+    add_env(&mut state.env, post, &texts)?;
+    for (key, value) in &post.labels {
+        state.labels.insert(key.clone(), texts.read(&format!("label {key}"), value)?);
+    }
+    for volume in &post.volumes {
+        state.volumes.insert(texts.read("volume", volume)?);
+    }
+    for port in &post.expose {
+        state.exposed_ports.insert(with_protocol(&texts.read("port", port)?));
+    }
     set_command(&mut state, post);
     if let Some(directory) = &post.workdir {
-        state.working_dir.clone_from(directory);
+        state.working_dir = absolute(&texts.read("working directory", directory)?);
     }
     if let Some(user) = &post.user {
-        state.user.clone_from(user);
+        state.user = texts.read("user", user)?;
     }
     if let Some(signal) = &post.stop_signal {
-        state.stop_signal = Some(signal.clone());
+        state.stop_signal = Some(texts.read("stop signal", signal)?).filter(|signal| !signal.is_empty());
     }
     if let Some(check) = &post.healthcheck {
-        state.healthcheck = Some(healthcheck(check));
+        let before = state.healthcheck.take().filter(|_| post.rules == PostRules::Instructions);
+        state.healthcheck = Some(healthcheck(check, before.unwrap_or_default()));
     }
-    Ok(ImageConfig { config: state, ..base.clone() })
+    if !post.on_build.is_empty() {
+        state.on_build.clone_from(&post.on_build);
+    }
+    let author = post.author.clone().or_else(|| base.author.clone()).filter(|author| !author.is_empty());
+    let history = if post.clear_history { Vec::new() } else { base.history.clone() };
+    Ok(ImageConfig { config: state, author, history, ..base.clone() })
+}
+
+/// Sets a variable to a value as it is, whatever is in it.
+pub fn set_variable(config: &mut ImageConfig, name: &str, value: &str) {
+    put(&mut config.config.env, name, value);
+}
+
+/// Reads the texts of a post stage.
+struct Texts<'a> {
+    /// Before the stage.
+    env: &'a [String],
+    rules: PostRules,
+}
+
+impl Texts<'_> {
+    /// A value of the environment, where variables are known by any rules.
+    fn env(&self, name: &str, text: &str) -> Result<String, AssembleError> {
+        let (defaults, quotes) = match self.rules {
+            PostRules::Plain => (false, false),
+            PostRules::Instructions => (true, false),
+            PostRules::Words => (true, true),
+        };
+        expand(&format!("env {name}"), text, self.env, Syntax { defaults, quotes })
+    }
+
+    /// Any other text.
+    fn read(&self, what: &str, text: &str) -> Result<String, AssembleError> {
+        match self.rules {
+            PostRules::Plain | PostRules::Words => Ok(text.to_owned()),
+            PostRules::Instructions => expand(what, text, self.env, Syntax { defaults: true, quotes: false }),
+        }
+    }
+}
+
+/// A directory that does not start at the root is meant from there: an engine refuses it as it is.
+fn absolute(directory: &str) -> String {
+    if directory.is_empty() || directory.starts_with('/') {
+        return directory.to_owned();
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in directory.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 fn set_command(state: &mut RunConfig, post: &Post) {
     if let Some(entrypoint) = &post.entrypoint {
         state.entrypoint.clone_from(entrypoint);
-        state.cmd.clear();
+        if !entrypoint.is_empty() || post.rules == PostRules::Plain {
+            state.cmd.clear();
+        }
         state.args_escaped = None;
     }
     if let Some(command) = &post.cmd {
@@ -90,28 +198,31 @@ fn with_protocol(port: &str) -> String {
     if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") }
 }
 
-fn healthcheck(check: &stages::spec::Healthcheck) -> Healthcheck {
+/// What the check leaves out is taken from the one `before`.
+fn healthcheck(check: &stages::spec::Healthcheck, before: Healthcheck) -> Healthcheck {
     Healthcheck {
-        test: check.test.clone(),
-        interval: check.interval,
-        timeout: check.timeout,
-        start_period: check.start_period,
-        start_interval: check.start_interval,
-        retries: check.retries,
-        extra: super::spec::Extra::new(),
+        test: if check.test.is_empty() { before.test } else { check.test.clone() },
+        interval: check.interval.or(before.interval),
+        timeout: check.timeout.or(before.timeout),
+        start_period: check.start_period.or(before.start_period),
+        start_interval: check.start_interval.or(before.start_interval),
+        retries: check.retries.or(before.retries),
+        extra: before.extra,
     }
 }
 
 /// Existing variables keep their place, new ones follow in order of their names.
-fn merge_env(before: &[String], post: &Post) -> Result<Vec<String>, AssembleError> {
-    let mut after: Vec<String> = before.to_vec();
+fn add_env(env: &mut Vec<String>, post: &Post, texts: &Texts<'_>) -> Result<(), AssembleError> {
     for (name, value) in &post.env {
-        let entry = format!("{name}={}", expand(name, value, before)?);
-        let place = after.iter().position(|entry| variable(entry) == name);
-        after.retain(|entry| variable(entry) != name);
-        after.insert(place.unwrap_or(after.len()), entry);
+        put(env, name, &texts.env(name, value)?);
     }
-    Ok(after)
+    Ok(())
+}
+
+fn put(env: &mut Vec<String>, name: &str, value: &str) {
+    let place = env.iter().position(|entry| variable(entry) == name);
+    env.retain(|entry| variable(entry) != name);
+    env.insert(place.unwrap_or(env.len()), format!("{name}={value}"));
 }
 
 fn variable(entry: &str) -> &str {
@@ -123,78 +234,21 @@ pub fn env_value<'a>(env: &'a [String], name: &str) -> Option<&'a str> {
     env.iter().rev().find_map(|entry| entry.split_once('=').filter(|(found, _)| *found == name)).map(|(_, value)| value)
 }
 
-/// What container engines give a process whose image sets no `PATH`.
-pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-fn expand(target: &str, value: &str, env: &[String]) -> Result<String, AssembleError> {
-    let mut out = String::with_capacity(value.len());
-    let mut rest = value;
-    while let Some(at) = rest.find('$') {
-        let (before, after) = (&rest[..at], &rest[at + 1..]);
-        if let Some(before) = before.strip_suffix('\\') {
-            out.push_str(before);
-            out.push('$');
-            rest = after;
-            continue;
-        }
-        out.push_str(before);
-        let (text, remainder) = reference(target, after, env)?;
-        out.push_str(text);
-        rest = remainder;
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
-/// What stands after a `$` → its value, and the text that follows.
-fn reference<'a>(target: &str, after: &'a str, env: &'a [String]) -> Result<(&'a str, &'a str), AssembleError> {
-    if let Some(rest) = after.strip_prefix('$') {
-        return Ok(("$", rest));
-    }
-    if let Some(braced) = after.strip_prefix('{') {
-        let inner = braced.split_once('}').filter(|(name, _)| !name.is_empty() && name_length(name) == name.len());
-        let (name, rest) = inner.ok_or_else(|| AssembleError::Expansion {
-            name: target.to_owned(),
-            text: format!("${}", after.split_inclusive('}').next().unwrap_or(after)),
-        })?;
-        return Ok((value_before(env, name), rest));
-    }
-    match name_length(after) {
-        0 => Ok(("$", after)),
-        length => Ok((value_before(env, &after[..length]), &after[length..])),
-    }
-}
-
-/// The value of a variable before the stage; unset is empty, but for `PATH`, which containers have even so.
-fn value_before<'a>(env: &'a [String], name: &str) -> &'a str {
-    let default = if name == "PATH" { DEFAULT_PATH } else { "" };
-    env_value(env, name).unwrap_or(default)
-}
-
-/// How many bytes at the start of `text` are a variable name.
-fn name_length(text: &str) -> usize {
-    if text.starts_with(|first: char| first.is_ascii_digit()) {
-        return 0;
-    }
-    text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count()
-}
-
-/// Protects a value that must reach the image as it is from the expansion of [`apply_post`].
-pub fn escape_env(value: &str) -> String {
-    value.replace('$', "$$")
-}
-
 /// One line of new history, with the layer it made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerRef {
     /// Digest of the uncompressed tar; `None` for a change of the config only.
     pub diff_id: Option<BlobId>,
-    /// What the history says, such as `stager build/compile`; never a command with its values.
+    /// What the history says, such as `stager build/compile`; never a command with its values. Empty when the history was
+    /// cleared.
     pub created_by: String,
 }
 
 /// The config of a finished image: `base` with `layers` on top. `epoch` (SOURCE_DATE_EPOCH, seconds since 1970) is the
 /// only time that enters.
+///
+/// Where neither the base nor a layer has a history, as after it was cleared, there is none at all; otherwise each layer has its
+/// line.
 pub fn assemble(
     base: &ImageConfig,
     platform: &Platform,
@@ -205,19 +259,24 @@ pub fn assemble(
     let created = timestamp.ok_or(AssembleError::Epoch { epoch })?.to_string();
     let mut config = ImageConfig { config: base_state(base), ..base.clone() };
     config.extra.retain(|key, _| !of_the_base_only(key));
-    match_history(&mut config, &created);
+    let has_history = !config.history.is_empty() || layers.iter().any(|layer| !layer.created_by.is_empty());
+    if has_history {
+        match_history(&mut config, &created);
+    }
     config.created = Some(created.clone());
     let inherited = config.variant.take().filter(|_| config.architecture == platform.architecture());
     config.variant = platform.variant().map(ToOwned::to_owned).or(inherited);
     platform.os().clone_into(&mut config.os);
     platform.architecture().clone_into(&mut config.architecture);
     config.rootfs.diff_ids.extend(layers.iter().filter_map(|layer| layer.diff_id));
-    config.history.extend(layers.iter().map(|layer| History {
-        created: Some(created.clone()),
-        created_by: layer.created_by.clone(),
-        empty_layer: layer.diff_id.is_none(),
-        ..History::default()
-    }));
+    if has_history {
+        config.history.extend(layers.iter().map(|layer| History {
+            created: Some(created.clone()),
+            created_by: layer.created_by.clone(),
+            empty_layer: layer.diff_id.is_none(),
+            ..History::default()
+        }));
+    }
     Ok(config)
 }
 

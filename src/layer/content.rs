@@ -98,16 +98,16 @@ fn is_reserved(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".wh."))
 }
 
-mod tag {
-    pub(super) const DIRECTORY: u8 = 1;
-    pub(super) const OPAQUE_DIRECTORY: u8 = 2;
-    pub(super) const FILE: u8 = 3;
-    pub(super) const SYMLINK: u8 = 4;
-    pub(super) const CHARACTER: u8 = 5;
-    pub(super) const BLOCK: u8 = 6;
-    pub(super) const FIFO: u8 = 7;
-    pub(super) const WHITEOUT: u8 = 8;
-    pub(super) const HARD_LINK: u8 = 9;
+pub(super) mod tag {
+    pub(in crate::layer) const DIRECTORY: u8 = 1;
+    pub(in crate::layer) const OPAQUE_DIRECTORY: u8 = 2;
+    pub(in crate::layer) const FILE: u8 = 3;
+    pub(in crate::layer) const SYMLINK: u8 = 4;
+    pub(in crate::layer) const CHARACTER: u8 = 5;
+    pub(in crate::layer) const BLOCK: u8 = 6;
+    pub(in crate::layer) const FIFO: u8 = 7;
+    pub(in crate::layer) const WHITEOUT: u8 = 8;
+    pub(in crate::layer) const HARD_LINK: u8 = 9;
 }
 
 /// An entry, encoded as if it were the first with its inode.
@@ -144,26 +144,16 @@ impl Reader {
         let node = item.read(self.options.ownership)?;
         let metadata = self.archived(&node.metadata);
         let mut size = 0;
-        let device;
-        let hash;
-        let (tag, own): (u8, &[&[u8]]) = match &node.kind {
+        let content = match node.kind {
             FileKind::Socket => return Ok(None),
-            FileKind::Directory if node.opaque => (tag::OPAQUE_DIRECTORY, &[]),
-            FileKind::Directory => (tag::DIRECTORY, &[]),
             FileKind::Regular { size: length } => {
-                size = *length;
+                size = length;
                 let file = node.file.as_ref().ok_or_else(|| Error::Changed { path: path.clone() })?;
-                hash = hash_file(file, size, &path, buffer)?;
-                (tag::FILE, &[&size.to_le_bytes(), hash.as_bytes()])
+                Some(hash_file(file, size, &path, buffer)?)
             }
-            FileKind::Symlink { target } => (tag::SYMLINK, &[bytes(target)]),
-            FileKind::Device(node) => {
-                device = [node.major.to_le_bytes(), node.minor.to_le_bytes()].concat();
-                (if node.kind == DeviceKind::Block { tag::BLOCK } else { tag::CHARACTER }, &[&device])
-            }
-            FileKind::Fifo => (tag::FIFO, &[]),
+            _ => None,
         };
-        let encoded = encode(tag, &path, &metadata, own);
+        let encoded = encode_node(&path, &metadata, &node.kind, node.opaque, content.as_ref());
         self.normalize_item(&node, item)?;
         let shared = (node.links > 1 && node.kind != FileKind::Directory).then_some((node.identity, metadata));
         Ok(Some(Record { path, encoded, shared, size }))
@@ -193,7 +183,31 @@ impl Reader {
     }
 }
 
-fn hash_file(file: &OwnedFd, size: u64, path: &Path, buffer: &mut [u8]) -> Result<blake3::Hash> {
+/// Encodes an entry of a type; `content` is the hash of a regular file's.
+pub(super) fn encode_node(
+    path: &Path,
+    metadata: &Metadata,
+    kind: &FileKind,
+    opaque: bool,
+    content: Option<&blake3::Hash>,
+) -> Vec<u8> {
+    match kind {
+        FileKind::Directory if opaque => encode(tag::OPAQUE_DIRECTORY, path, metadata, &[]),
+        FileKind::Directory => encode(tag::DIRECTORY, path, metadata, &[]),
+        FileKind::Regular { size } => {
+            let hash = content.map_or(&[][..], |hash| hash.as_bytes());
+            encode(tag::FILE, path, metadata, &[&size.to_le_bytes(), hash])
+        }
+        FileKind::Symlink { target } => encode(tag::SYMLINK, path, metadata, &[bytes(target)]),
+        FileKind::Device(device) => {
+            let tag = if device.kind == DeviceKind::Block { tag::BLOCK } else { tag::CHARACTER };
+            encode(tag, path, metadata, &[&[device.major.to_le_bytes(), device.minor.to_le_bytes()].concat()])
+        }
+        FileKind::Fifo | FileKind::Socket => encode(tag::FIFO, path, metadata, &[]),
+    }
+}
+
+pub(super) fn hash_file(file: &OwnedFd, size: u64, path: &Path, buffer: &mut [u8]) -> Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut left = size;
     while left > 0 {
@@ -210,7 +224,7 @@ fn hash_file(file: &OwnedFd, size: u64, path: &Path, buffer: &mut [u8]) -> Resul
 }
 
 /// Encodes an entry: every variable part is preceded by its length.
-fn encode(tag: u8, path: &Path, metadata: &Metadata, own: &[&[u8]]) -> Vec<u8> {
+pub(super) fn encode(tag: u8, path: &Path, metadata: &Metadata, own: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::with_capacity(128 + bytes(path).len());
     let framed = |out: &mut Vec<u8>, part: &[u8]| {
         out.extend_from_slice(&(part.len() as u64).to_le_bytes());

@@ -14,8 +14,10 @@ use super::writer::{LayerWriter, Skipped};
 /// What to import.
 pub struct ImportSpec<'a> {
     /// The file, link or directory in the source. Links in its parents are followed inside the source; it is not, so
-    /// that a link is copied as a link.
+    /// that a link is copied as a link, unless `follow` says otherwise.
     pub add: &'a Path,
+    /// Whether a link to a directory at `add` stands for that directory.
+    pub follow: bool,
     /// Where it goes. A directory's content goes into the directory `to`; a file or link becomes `to`, unless that ends
     /// in `/` or is a directory of the target, and then goes into it under its own name.
     pub to: &'a Path,
@@ -27,6 +29,8 @@ pub struct ImportSpec<'a> {
     pub uid: Option<u32>,
     /// The group of everything imported; that of the source by default.
     pub gid: Option<u32>,
+    /// Whether a directory of which nothing is taken is made, empty, at `to`.
+    pub or_empty: bool,
 }
 
 /// How an import is made.
@@ -94,8 +98,8 @@ impl Importer {
 
     /// Imports part of a snapshot; see [`import_tree`].
     pub fn import(&mut self, source: &MergedTree, spec: &ImportSpec<'_>) -> Result<()> {
-        let entry = find(source, spec.add)?;
-        let selection = Selection { importer: self, source, spec, links: HashMap::new(), waiting: Vec::new() };
+        let entry = import_root(source, spec.add, spec.follow)?;
+        let selection = Selection { importer: self, source, spec, links: HashMap::new() };
         match entry.kind {
             FileKind::Directory => selection.directory(&entry),
             _ => selection.single(&entry),
@@ -109,8 +113,12 @@ impl Importer {
     }
 }
 
-/// The entry at a path whose parents, and only they, may be links.
-fn find(source: &MergedTree, add: &Path) -> Result<Entry> {
+/// What an import of `add` starts at. Links among its parents are followed; where it is one itself, it is followed to a
+/// directory if asked to.
+///
+/// # Errors
+/// [`Error::NotFound`] when it does not exist.
+pub fn import_root(source: &MergedTree, add: &Path, follow: bool) -> Result<Entry> {
     let missing = || Error::NotFound { path: add.to_owned() };
     let path = clean(bytes(add))?;
     let found = match split(&path) {
@@ -120,7 +128,43 @@ fn find(source: &MergedTree, add: &Path) -> Result<Entry> {
             None => None,
         },
     };
-    found.ok_or_else(missing)
+    let found = found.ok_or_else(missing)?;
+    if follow && matches!(found.kind, FileKind::Symlink { .. }) {
+        let directory = source.resolve(&found.path)?.filter(|(_, entry)| entry.kind == FileKind::Directory);
+        return Ok(directory.map_or(found, |(_, entry)| entry));
+    }
+    Ok(found)
+}
+
+/// Visits what a filter takes of a directory, and the directories on the way there: parents before children, siblings by name,
+/// each with its path relative to the directory.
+pub(super) fn select(
+    source: &MergedTree,
+    root: &Entry,
+    filter: &dyn Fn(&Path) -> bool,
+    visit: &mut dyn FnMut(&Path, &Entry) -> Result<()>,
+) -> Result<()> {
+    // Directories that are not taken themselves, from the outermost to the current one, and were not visited yet.
+    let mut waiting: Vec<(PathBuf, Entry)> = Vec::new();
+    if filter(Path::new("")) {
+        visit(Path::new(""), root)?;
+    } else {
+        waiting.push((PathBuf::new(), root.clone()));
+    }
+    source.walk(&root.path, &mut |path, entry| -> Result<Descend> {
+        while waiting.last().is_some_and(|(waiting, _)| !path.starts_with(waiting)) {
+            waiting.pop();
+        }
+        if filter(path) {
+            for (path, directory) in waiting.drain(..) {
+                visit(&path, &directory)?;
+            }
+            visit(path, entry)?;
+        } else if entry.kind == FileKind::Directory {
+            waiting.push((path.to_owned(), entry.clone()));
+        }
+        Ok(Descend::Into)
+    })
 }
 
 /// One import in progress.
@@ -130,8 +174,6 @@ struct Selection<'a> {
     spec: &'a ImportSpec<'a>,
     /// Where the first name of an inode went.
     links: HashMap<(usize, Identity), PathBuf>,
-    /// Directories that are not taken themselves, from the outermost to the current one, and are not made yet.
-    waiting: Vec<(PathBuf, Entry)>,
 }
 
 impl Selection<'_> {
@@ -148,28 +190,14 @@ impl Selection<'_> {
 
     fn directory(mut self, root: &Entry) -> Result<()> {
         let to = clean(bytes(self.spec.to))?;
-        if self.target_directory(&to)?.is_none() {
-            if (self.spec.filter)(Path::new("")) {
-                self.place(&to, root)?;
-            } else {
-                self.waiting.push((PathBuf::new(), root.clone()));
-            }
-        }
-        let source = self.source;
-        source.walk(&root.path, &mut |path, entry| -> Result<Descend> {
-            while self.waiting.last().is_some_and(|(waiting, _)| !path.starts_with(waiting)) {
-                self.waiting.pop();
-            }
-            if (self.spec.filter)(path) {
-                for (waiting, directory) in std::mem::take(&mut self.waiting) {
-                    self.place(&below(&to, &waiting), &directory)?;
-                }
-                self.place(&below(&to, path), entry)?;
-            } else if entry.kind == FileKind::Directory {
-                self.waiting.push((path.to_owned(), entry.clone()));
-            }
-            Ok(Descend::Into)
-        })
+        let is_there = self.target_directory(&to)?.is_some();
+        let (source, spec) = (self.source, self.spec);
+        let mut nothing = true;
+        select(source, root, spec.filter, &mut |path, entry| {
+            nothing = false;
+            if is_there && path.as_os_str().is_empty() { Ok(()) } else { self.place(&below(&to, path), entry) }
+        })?;
+        if nothing && spec.or_empty && !is_there { self.place(&to, root) } else { Ok(()) }
     }
 
     /// The path without links of a directory of the target, if it has one there.
@@ -244,6 +272,24 @@ impl Selection<'_> {
 
 fn below(directory: &Path, path: &Path) -> PathBuf {
     if path.as_os_str().is_empty() { directory.to_owned() } else { directory.join(path) }
+}
+
+/// Where something imported lands in an image, as a copying tool would find out: links to directories are followed inside the
+/// image, and what is no directory goes into one that is there, or into one that a `/` at the end of `to` asks for.
+///
+/// `file_name` is the name of what is no directory.
+pub fn landing(target: &MergedTree, to: &Path, file_name: Option<&Path>) -> Result<PathBuf> {
+    let path = clean(bytes(to))?;
+    let directory = target.resolve(&path)?.filter(|(_, entry)| entry.kind == FileKind::Directory);
+    match (directory, file_name) {
+        (Some((directory, _)), Some(name)) => Ok(directory.join(name)),
+        (Some((directory, _)), None) => Ok(directory),
+        (None, Some(name)) if bytes(to).ends_with(b"/") => Ok(target.canonical_directory(&path)?.path.join(name)),
+        (None, _) => match split(&path) {
+            Some((parent, name)) => Ok(target.canonical_directory(parent)?.path.join(name)),
+            None => Ok(path),
+        },
+    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod pack;
 mod path;
 mod pool;
 mod rootfs;
+mod selection;
 mod tar;
 #[cfg(test)]
 mod testing;
@@ -46,7 +47,7 @@ pub use compress::{COMPRESSION_VERSION, Compression};
 pub use content::{CONTENT_VERSION, ContentOptions, content_id};
 pub use decompress::Decompressor;
 pub use error::{Error, Result};
-pub use import::{ImportOptions, ImportSpec, ImportStats, Importer, import_tree};
+pub use import::{ImportOptions, ImportSpec, ImportStats, Importer, import_root, import_tree, landing};
 pub use merged::{Descend, Entry, MergedTree};
 pub use metadata::{
     Clamp, Metadata, Mtime, OPAQUE_XATTR, OWNER_XATTR, Ownership, Xattrs, owner_record, parse_owner_record,
@@ -54,6 +55,7 @@ pub use metadata::{
 pub use node::{Device, DeviceKind, FileKind};
 pub use pack::{LayerStats, PackOptions, pack, pack_without};
 pub use rootfs::pack_merged;
+pub use selection::selection_id;
 pub use tar::reader::Limits;
 pub use tar::writer::{FORMAT_VERSION, TarWriter};
 pub use unpack::{UnpackOptions, UnpackStats, unpack};

@@ -13,7 +13,7 @@ use super::project::{OpenProject, ProjectOptions};
 use super::{Error, select};
 use crate::builder::native::{self, Mode, NativeBuilder};
 use crate::builder::{Builder, CancelToken};
-use crate::execute::{self, Engine, ExportRequest, Exported, Made, Need, Output, Settings};
+use crate::execute::{self, Engine, ExportRequest, Exported, Made, Need, Output, RunDirectories, Settings};
 use crate::image::write::Destination;
 use crate::layer::Compression;
 use crate::report::{BuildReport, Event, EventSink, StageReport, StageSource, StageStatus};
@@ -189,6 +189,7 @@ impl Run<'_> {
             gate: &self.project.gate,
             events: Arc::clone(self.events),
             cancel: self.cancel,
+            run_directories: RunDirectories::default(),
             settings: Settings {
                 project: self.plan.project.clone(),
                 parallel: self.options.parallel,

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde_json::{Map, Value};
 
 /// The largest `config.json` that is copied, in bytes.
@@ -210,13 +211,11 @@ fn existing(path: &Path, notes: &mut Vec<String>) -> Result<Map<String, Value>, 
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Map::new()),
         Err(error) => return Err(failed(error)),
     }
-    match serde_json::from_slice(&fs_err::read(path).map_err(failed)?) {
-        Ok(Value::Object(config)) => Ok(config),
-        _ => {
-            notes.push(format!("{} is no JSON object, and is not used in this job", path.display()));
-            Ok(Map::new())
-        }
+    if let Ok(Value::Object(config)) = serde_json::from_slice(&fs_err::read(path).map_err(failed)?) {
+        return Ok(config);
     }
+    notes.push(format!("{} is no JSON object, and is not used in this job", path.display()));
+    Ok(Map::new())
 }
 
 /// Writes `config.json` to a new directory, both for the user alone.
@@ -229,7 +228,6 @@ fn write_private(place: &Path, config: &Value) -> Result<PathBuf, CiEnvError> {
     let builder = builder.prefix("stager-ci-").permissions(std::fs::Permissions::from_mode(0o700));
     let directory = builder.tempdir_in(place).map_err(failed("make a private directory in", place))?.keep();
     let file = directory.join("config.json");
-    use fs_err::os::unix::fs::OpenOptionsExt as _;
     let opened = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file);
     let mut opened = opened.map_err(failed("write", &file))?;
     opened.write_all(format!("{config:#}\n").as_bytes()).map_err(failed("write", &file))?;

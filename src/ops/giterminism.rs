@@ -125,9 +125,9 @@ fn refused_files(uncommitted: &Uncommitted) -> Vec<RefusedItem> {
 
 /// The names for people.
 fn shown(names: &[String], count: u64, uncommitted: &Uncommitted) -> Vec<String> {
-    let name = |name: &String| match uncommitted.moved.iter().any(|path| path == name.as_bytes()) {
-        true => format!("{name} (a submodule with another commit checked out)"),
-        false => name.clone(),
+    let name = |name: &String| {
+        let moved = uncommitted.moved.iter().any(|path| path == name.as_bytes());
+        if moved { format!("{name} (a submodule with another commit checked out)") } else { name.clone() }
     };
     let mut shown: Vec<String> = names.iter().take(SHOWN).map(name).collect();
     if count > shown.len() as u64 {

@@ -66,7 +66,7 @@ impl<'a> Mapped<'a> {
             match self.uncommitted(head, NAMES) {
                 Ok(uncommitted) => warnings.extend(describe(&uncommitted)),
                 Err(error) => {
-                    warnings.push(format!("cannot tell whether mapped files differ from the commit: {error}"))
+                    warnings.push(format!("cannot tell whether mapped files differ from the commit: {error}"));
                 }
             }
         }

@@ -16,6 +16,7 @@ use super::mapped::Mapped;
 use crate::builder::CancelToken;
 use crate::config::{
     self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
+    ProjectHome,
 };
 use crate::git::{Head, Remotes, Repository, SnapshotOptions};
 use crate::giterminism::{self, Gate, GateOptions, Mode, Refusal};
@@ -165,6 +166,10 @@ impl ProjectFiles {
                 now: options.templates.now,
                 debug: options.templates.debug.clone(),
             },
+            home: ProjectHome {
+                origin: self.repository.remote_address("origin"),
+                directory: self.repository.directory_name(),
+            },
         })
     }
 
@@ -192,7 +197,7 @@ impl ProjectFiles {
     /// Loads the config, and puts what it claims to the gate.
     pub fn load(&self, options: &ProjectOptions) -> Result<LoweredConfig, Error> {
         let loaded = self.read(options).map_err(|error| match error {
-            Error::Config(error) => Error::Config(self.with_refusals(error)),
+            Error::Config(error) => Error::Config(Box::new(self.with_refusals(*error))),
             other => other,
         })?;
         let refused = self.refused(&loaded);
@@ -205,7 +210,7 @@ impl ProjectFiles {
     }
 
     /// Puts what a broken config claims to the gate as well.
-    fn with_refusals(&self, mut error: Box<ConfigError>) -> Box<ConfigError> {
+    fn with_refusals(&self, mut error: ConfigError) -> ConfigError {
         let claims = std::mem::take(&mut error.claims);
         let refused =
             claims.into_iter().filter_map(|(claim, place)| Some(diagnostic(self.check(&claim).err()?, place, None)));

@@ -17,7 +17,8 @@ use stages::{BlobId, ContentId, StageDigest};
 use super::record::{LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StoredBlob};
 use super::{Error, Home};
 
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_index.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_index.sql"), include_str!("../../migrations/0002_selections.sql")];
 
 /// Waits of one process for another's write end after this.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -423,6 +424,22 @@ impl Index {
         )
     }
 
+    /// The content id of what was asked for of a stack of layers, if that was saved.
+    pub fn selection(&self, request: &ContentId) -> Result<Option<ContentId>, Error> {
+        let mut statement =
+            self.sql(self.connection.prepare_cached("SELECT selection FROM selections WHERE request = ?1"))?;
+        let row = statement.query_row([request.as_bytes()], |row| row.get(0)).optional();
+        Ok(self.sql(row)?.map(ContentId::from_bytes))
+    }
+
+    /// Saves what was found for a request.
+    pub fn save_selection(&self, request: &ContentId, selection: &ContentId) -> Result<(), Error> {
+        self.execute(
+            "INSERT OR REPLACE INTO selections (request, selection) VALUES (?1, ?2)",
+            params![request.as_bytes(), selection.as_bytes()],
+        )
+    }
+
     /// A value of the store as a whole.
     pub fn meta(&self, key: &str) -> Result<Option<String>, Error> {
         let query =
@@ -438,7 +455,7 @@ impl Index {
     /// Forgets all stages and layers: their directories belong to user ids that this process doesn't have.
     pub fn forget_everything(&mut self) -> Result<(), Error> {
         let batch = "BEGIN IMMEDIATE; DELETE FROM stage_layers; DELETE FROM stages; DELETE FROM snapshots; \
-                     DELETE FROM layer_blobs; DELETE FROM layers; COMMIT;";
+                     DELETE FROM layer_blobs; DELETE FROM layers; DELETE FROM selections; COMMIT;";
         self.sql(self.connection.execute_batch(batch))
     }
 

@@ -34,7 +34,8 @@ pub use home::{Home, TempDir};
 pub use index::Index;
 pub use lock::{Lock, LockError};
 pub use record::{
-    GitRecipe, LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StoredBlob, SymlinkRecipe, base_chain,
+    DirectoriesRecipe, GitRecipe, LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StoredBlob,
+    SymlinkRecipe, base_chain,
 };
 
 /// Why the store can't serve.

@@ -136,6 +136,19 @@ pub struct GitRecipe {
     pub files: Option<Vec<String>>,
     /// Owner and group; `None` when the mapping names none, so that `to` itself keeps what it has below.
     pub owner: Option<(u32, u32)>,
+    /// The directories below `to`, when they have a mode of their own; `None` where they are as an unpacker makes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directories: Option<DirectoriesRecipe>,
+}
+
+/// Directories of a mapping whose mode is a part of the content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DirectoriesRecipe {
+    /// Their mode.
+    pub mode: u32,
+    /// Absolute paths, sorted, of those that are there below the content: they keep what they have.
+    pub kept: Vec<String>,
 }
 
 /// One symlink.

@@ -10,15 +10,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::digest::{Inputs, Value, stage_digest};
+use crate::digest::{Encoder, Inputs, Value, stage_digest};
 use crate::ids::{BlobId, Checksum, CommitId, ImageName, ObjectId, Platform, StageDigest};
 use crate::kind::{Slot, StageKind};
 use crate::plan::{
     GitPlace, GitView, Plan, PlannedImage, PlannedImport, PlannedStage, PlannedVariable, ResolvedMapping, StageTask,
 };
 use crate::spec::{
-    Base, Command, Content, DockerfileImage, FileView, GitMapping, GitSource, ImageAttribute, ImageSpec, Import,
-    ImportSource, Imports, Mount, MountSource, Network, Owner, Packages, Place, Post, Project, Removal, Sharing, Step,
+    Base, Command, Content, DockerfileImage, FileView, GitMapping, GitReference, GitSource, ImageAttribute, ImageSpec,
+    Import, ImportPlaces, ImportSource, Imports, Mount, MountSource, Network, Owner, Packages, Place, Post, PostRules,
+    Project, Removal, Sharing, Step,
 };
 
 /// What the conveyor must be told about the world: all of it is a function of the commit, but for
@@ -336,8 +337,18 @@ impl<F: Facts> Conveyor<'_, F> {
                 ("stageDependencies", selections, None)
             }
         };
-        if selections.iter().any(|selection| *selection != Selection::FromAdd(&[])) {
-            inputs.insert(name.into(), self.content(&selections)?);
+        let keyed = selections.iter().any(|selection| *selection != Selection::FromAdd(&[]));
+        let content = if keyed { Some(self.content(&selections)?) } else { None };
+        if let FileView::KeyedBy(_) = &step.files {
+            // It sees more than it names: what it sees must at least be mapped alike, and be of one project.
+            inputs.insert("project".into(), Value::from(self.project.name.as_str()));
+            inputs.insert("mappings".into(), in_any_order(self.spec.git.iter().map(mapping_input).collect()));
+            inputs.extend(content.map(|content| (name.to_owned(), content)).map(|(name, content)| match content {
+                Value::List(list) => (name, in_any_order(list)),
+                other => (name, other),
+            }));
+        } else {
+            inputs.extend(content.map(|content| (name.to_owned(), content)));
         }
         Ok(Some(GitView { mappings: git.mappings.clone(), files, after: git.place.after }))
     }
@@ -348,7 +359,7 @@ impl<F: Facts> Conveyor<'_, F> {
             .iter()
             .map(|import| PlannedImport {
                 source: import.source.image().and_then(|name| self.image_digest(name)),
-                import: import.clone(),
+                import: Import { to: self.import_target(import), ..import.clone() },
             })
             .collect();
         let variables = self.planned_variables(&imports.variables);
@@ -365,9 +376,26 @@ impl<F: Facts> Conveyor<'_, F> {
         self.push(place.kind, place.slot.clone(), inputs, StageTask::Imports { imports: files, variables });
     }
 
+    /// Where an import goes. Git content is beside the chain, so that its stage does not see it: where a mapping lies below
+    /// `to`, there is a directory.
+    fn import_target(&self, import: &Import) -> String {
+        let to = import.to.trim_end_matches('/');
+        let has_git_below = self
+            .spec
+            .git
+            .iter()
+            .any(|mapping| mapping.to.strip_prefix(to).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1));
+        match import.places {
+            ImportPlaces::Followed if has_git_below => format!("{to}/"),
+            _ => import.to.clone(),
+        }
+    }
+
     fn planned_variables(&self, variables: &[crate::spec::ImageVariable]) -> Vec<PlannedVariable> {
         let planned = |variable: &crate::spec::ImageVariable| PlannedVariable {
             source: self.image_digest(&variable.image),
+            // As long as images are published nowhere, they are known by the project's name.
+            repository: self.project.name.to_string(),
             variable: variable.clone(),
         };
         variables.iter().map(planned).collect()
@@ -435,10 +463,50 @@ fn step_inputs(step: &Step) -> Inputs {
         });
         inputs.insert("caches".into(), Value::List(caches.collect()));
     }
-    if !step.secrets.is_empty() {
+    // Who names what a step is keyed by has named it all.
+    if !step.secrets.is_empty() && !matches!(step.files, FileView::KeyedBy(_)) {
         inputs.insert("secrets".into(), Value::texts(step.secrets.iter().map(|secret| &secret.id)));
     }
     inputs
+}
+
+/// How a mapping is written: all of it but the content.
+fn mapping_input(mapping: &GitMapping) -> Value {
+    let GitMapping { source, add, to, include_paths, exclude_paths, owner, directory_mode: _, required: _ } = mapping;
+    let source = match source {
+        GitSource::Local => Value::Text(String::new()),
+        GitSource::Remote { url, reference } => {
+            let (kind, name) = match reference {
+                GitReference::Commit(name) => ("commit", name),
+                GitReference::Tag(name) => ("tag", name),
+                GitReference::Branch(name) => ("branch", name),
+            };
+            Value::texts([url.as_str(), kind, name])
+        }
+    };
+    let mut map = BTreeMap::from([
+        ("source".to_owned(), source),
+        ("add".to_owned(), Value::from(add.as_str())),
+        ("to".to_owned(), Value::from(to.as_str())),
+        ("includePaths".to_owned(), Value::texts(include_paths)),
+        ("excludePaths".to_owned(), Value::texts(exclude_paths)),
+    ]);
+    owner_inputs(owner, &mut map);
+    Value::Map(map)
+}
+
+/// A list whose order means nothing.
+fn in_any_order(mut list: Vec<Value>) -> Value {
+    let mut encoded: Vec<(Vec<u8>, Value)> = list
+        .drain(..)
+        .map(|value| {
+            let mut encoder = Encoder::new("stager order");
+            encoder.value(&value);
+            (encoder.finish().as_bytes().to_vec(), value)
+        })
+        .collect();
+    encoded.sort_by(|left, right| left.0.cmp(&right.0));
+    Value::List(encoded.into_iter().map(|(_, value)| value).collect())
 }
 
 fn mount_input(mount: &Mount) -> Value {
@@ -455,13 +523,19 @@ fn mount_input(mount: &Mount) -> Value {
 }
 
 fn import_input(planned: &PlannedImport) -> Value {
-    let Import { source, add, to, include_paths, exclude_paths, owner, required: _ } = &planned.import;
+    let Import { source, add, to, include_paths, exclude_paths, owner, required, places } = &planned.import;
     let mut map = BTreeMap::from([
         ("add".to_owned(), Value::from(add.as_str())),
         ("to".to_owned(), Value::from(to.as_str())),
         ("includePaths".to_owned(), Value::texts(include_paths)),
         ("excludePaths".to_owned(), Value::texts(exclude_paths)),
     ]);
+    if !required {
+        map.insert("required".to_owned(), Value::Bool(false));
+    }
+    if *places == ImportPlaces::Followed {
+        map.insert("places".to_owned(), Value::from("followed"));
+    }
     match (source, planned.source) {
         (_, Some(digest)) => map.insert("image".into(), Value::from(digest.to_string().as_str())),
         (ImportSource::External(reference), None) => map.insert("from".into(), Value::from(reference.as_str())),
@@ -474,7 +548,7 @@ fn import_input(planned: &PlannedImport) -> Value {
 }
 
 /// What enters for a variable: a name or tag is the image's digest itself, not what the image holds, so it is kept out of
-/// the second key's way by a prefix.
+/// the second key's way by a prefix. The repository enters where the variable says it: images with other values are others.
 fn variable_input(planned: &PlannedVariable) -> Value {
     let digest = planned.source.map_or_else(|| planned.variable.image.to_string(), |digest| digest.to_string());
     let image = match planned.variable.value {
@@ -482,11 +556,15 @@ fn variable_input(planned: &PlannedVariable) -> Value {
         ImageAttribute::Repository => String::new(),
         ImageAttribute::ManifestDigest | ImageAttribute::Id => digest,
     };
-    Value::Map(BTreeMap::from([
+    let mut map = BTreeMap::from([
         ("name".to_owned(), Value::from(planned.variable.name.as_str())),
         ("value".to_owned(), Value::from(planned.variable.value.name())),
         ("image".to_owned(), Value::from(image.as_str())),
-    ]))
+    ]);
+    if matches!(planned.variable.value, ImageAttribute::Name | ImageAttribute::Repository) {
+        map.insert("repository".to_owned(), Value::from(planned.repository.as_str()));
+    }
+    Value::Map(map)
 }
 
 fn owner_inputs(owner: &Owner, map: &mut BTreeMap<String, Value>) {
@@ -542,6 +620,8 @@ fn post_inputs(post: &Post) -> Inputs {
         }),
     );
     add("onBuild", (!post.on_build.is_empty()).then(|| Value::texts(&post.on_build)));
+    let has_texts = post.rules != PostRules::Plain && !post.is_empty();
+    add("rules", has_texts.then(|| Value::from(post.rules.name())));
     add("author", post.author.as_deref().map(Value::from));
     add("clearHistory", post.clear_history.then_some(Value::Bool(true)));
     add("remove", (post.remove != Removal::default()).then(|| removal_input(&post.remove)));

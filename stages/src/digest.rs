@@ -12,14 +12,15 @@
 //! | package names by manager                         |      |           | x        |     |      |         |            |
 //! | mapping: `to`, owner, checksum of its content    |      |           |          | x   |      |         |            |
 //! | the same, of the files the step sees             |      |           |          |     | x    |         |            |
+//! | how mappings are written, and the project (only of a step that declares and sees all) | | | |    | x    |         |            |
 //! | the same, of the files it declares (`stageDependencies`) | |        |          |     | x    |         |            |
 //! | command, env, network, cache versions of the step |      |           |          |     | x    |         |            |
-//! | cache mounts (path, id, sharing), secret ids     |      |           |          |     | x    |         |            |
+//! | cache mounts (path, id, sharing), secret ids (not those of a step with declared files) | |   |          |     | x    |         |            |
 //! | mounts of the image (place and kind of source)   |      |           | x        |     | x    |         |            |
-//! | import: source's digest or reference, places, patterns, owner | | |       |     |      | x       |            |
-//! | variable: name, what it says, digest of the image it names | |      |          |     |      | x       |            |
+//! | import: source's digest or reference, places and how they are found, patterns, owner | | | | | | x       |            |
+//! | variable: name, what it says, digest of the image it names, the repository if it says that | |      |          |     |      | x       |            |
 //! | digest of the git stage                          |      |           |          |     |      |         | x          |
-//! | symlinks, and every field of the image config    |      |           |          |     |      |         | x          |
+//! | symlinks, every field of the image config, how its texts are read |      |           |          |     |      |         | x          |
 //!
 //! A Dockerfile is one stage for now: its path, arguments, target, hosts, added files, and the checksum of its context.
 //!

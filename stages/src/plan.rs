@@ -210,4 +210,6 @@ pub struct PlannedVariable {
     pub variable: ImageVariable,
     /// The digest of the image that it names.
     pub source: Option<StageDigest>,
+    /// The repository that the image is named in.
+    pub repository: String,
 }

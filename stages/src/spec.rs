@@ -487,8 +487,22 @@ pub struct Import {
     pub exclude_paths: Vec<String>,
     /// New owner; what is not set keeps the source's.
     pub owner: Owner,
-    /// Whether something must be there: where not, nothing is imported and an empty directory is made.
+    /// Whether a selection of nothing is nothing; else it is an empty directory. `add` must exist in either case.
     pub required: bool,
+    /// How its places are found.
+    pub places: ImportPlaces,
+}
+
+/// How the places of an import are found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImportPlaces {
+    /// A link at `add` is taken as a link, and `to` is the name of what is made, whatever the image has there.
+    #[default]
+    Exact,
+    /// As a copying tool finds them: of a link to a directory at `add` the content is taken, a directory (or a link to one)
+    /// at `to` is gone into, and patterns over all of an image leave out `/proc`, `/sys` and `/dev`.
+    Followed,
 }
 
 /// Where an import takes its files from.
@@ -544,8 +558,10 @@ pub struct Post {
     pub symlinks: BTreeMap<String, Symlinks>,
     /// Added to the base's labels.
     pub labels: BTreeMap<String, String>,
-    /// Added to the base's environment; `$NAME` and `${NAME}` mean the value before this stage.
+    /// Added to the base's environment; variables in them mean the values before this stage.
     pub env: BTreeMap<String, String>,
+    /// How its texts are read.
+    pub rules: PostRules,
     /// The entrypoint; `Some([])` clears it.
     pub entrypoint: Option<Vec<String>>,
     /// The command; `Some([])` clears it.
@@ -588,7 +604,33 @@ pub struct Removal {
 impl Post {
     /// Whether the stage has nothing to do.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        *self == Self { rules: self.rules, ..Self::default() }
+    }
+}
+
+/// How the texts of a [`Post`] are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PostRules {
+    /// In `env`, `$NAME` and `${NAME}` are variables; any other `${…}` is an error.
+    #[default]
+    Plain,
+    /// As instructions of a Dockerfile that are put on a container: variables, also with a default (`${NAME:-text}`), in
+    /// `env`, labels, volumes, ports, user, working directory and stop signal, whose quotes are resolved already; a health
+    /// check that leaves something out keeps it from the base.
+    Instructions,
+    /// Each value of `env` is a word of a shell: quotes are resolved, and variables may have a default.
+    Words,
+}
+
+impl PostRules {
+    /// The name in digests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Instructions => "instructions",
+            Self::Words => "words",
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use stages::conveyor::{Facts, Selection, lay_out};
 use stages::kind::StageKind;
 use stages::plan::{Plan, PlannedImage, StageTask};
+use stages::spec::ImportPlaces::{Exact, Followed};
 use stages::spec::*;
 use stages::{BlobId, Checksum, ObjectId, Platform, StageDigest};
 
@@ -306,6 +307,7 @@ fn images_stand_on_each_other_and_come_in_order() {
         exclude_paths: Vec::new(),
         owner: Owner::default(),
         required: true,
+        places: ImportPlaces::Exact,
     };
     let imports = Imports { files: vec![import], variables: Vec::new() };
     let at = consumer.conveyor.iter().position(|place| place.slot.name() == "build/compile").unwrap();
@@ -379,6 +381,21 @@ fn a_step_keyed_by_declared_files_sees_all_and_reruns_for_those() {
 }
 
 #[test]
+fn secrets_do_not_key_a_step_that_declares_its_files() {
+    let with = |files: FileView, secret: bool| {
+        let mut spec = image("app");
+        let step = step_of(&mut spec, "build/compile");
+        step.files = files;
+        let token = Secret { id: "token".to_owned(), source: SecretSource::Env("TOKEN".to_owned()) };
+        step.secrets = Vec::from_iter(secret.then_some(token));
+        plan(&project(vec![spec]), &Commit::default())
+    };
+    let declared = || FileView::KeyedBy(vec![Vec::new()]);
+    assert!(differing(&with(declared(), false), &with(declared(), true)).is_empty());
+    assert!(!differing(&with(FileView::All, false), &with(FileView::All, true)).is_empty());
+}
+
+#[test]
 fn steps_before_the_git_content_see_none_of_it() {
     let mut spec = image("app");
     spec.conveyor.swap(1, 2);
@@ -436,4 +453,71 @@ fn a_variable_of_another_image_is_keyed_by_what_it_says() {
         assert_ne!(says(value, "/a"), says(value, "/b"), "{value:?}");
     }
     assert_eq!(says(ImageAttribute::Repository, "/a"), says(ImageAttribute::Repository, "/b"));
+}
+
+#[test]
+fn how_texts_and_places_are_read_counts() {
+    let post = |rules| {
+        let env = [("A".to_owned(), "${B:-x}".to_owned())].into();
+        let mut spec = image("app");
+        *post_of(&mut spec) = Post { env, rules, ..Post::default() };
+        digests(&plan(&project(vec![spec]), &Commit::default()).images[0])["image-post"]
+    };
+    let rules = [PostRules::Plain, PostRules::Instructions, PostRules::Words].map(post);
+    assert_eq!(BTreeSet::from(rules).len(), 3);
+    assert!(Post { rules: PostRules::Words, ..Post::default() }.is_empty(), "rules without texts say nothing");
+
+    let import = |places, required, to: &str| {
+        let import = Import {
+            source: ImportSource::External("docker.io/library/busybox:1".to_owned()),
+            add: "/dist".to_owned(),
+            to: to.to_owned(),
+            include_paths: Vec::new(),
+            exclude_paths: Vec::new(),
+            owner: Owner::default(),
+            required,
+            places,
+        };
+        let mut spec = image("app");
+        spec.git[0].to = "/srv/app".to_owned();
+        let content = Content::Imports(Imports { files: vec![import], variables: Vec::new() });
+        spec.conveyor.insert(0, Place::new(StageKind::Deps, "imports", content));
+        let planned = plan(&project(vec![spec]), &Commit::default());
+        let stage = planned.images[0].stages.iter().find(|stage| stage.slot.name() == "imports").unwrap();
+        let StageTask::Imports { imports, .. } = &stage.task else { panic!("no imports") };
+        (stage.digest, imports[0].import.to.clone())
+    };
+    let ways = [(Exact, true), (Exact, false), (Followed, true), (Followed, false)];
+    let ways = ways.map(|(places, required)| import(places, required, "/x").0);
+    assert_eq!(BTreeSet::from(ways).len(), 4);
+    for (places, to, expected) in [
+        (Followed, "/", "/"),
+        (Followed, "/srv", "/srv/"),
+        (Followed, "/sr", "/sr"),
+        (Followed, "/srv/app", "/srv/app"),
+        (Exact, "/", "/"),
+    ] {
+        assert_eq!(import(places, true, to).1, expected);
+    }
+}
+
+/// What a keyed step does not name must at least be mapped alike: another directory, or another project, is another content.
+#[test]
+fn a_step_keyed_by_declared_files_is_of_its_mappings_and_its_project() {
+    let keyed = |change: fn(&mut Project)| {
+        let mut spec = image("app");
+        step_of(&mut spec, "build/compile").files = FileView::KeyedBy(vec![Vec::new(); 2]);
+        let second = GitMapping { add: "/docs".to_owned(), to: "/docs".to_owned(), ..spec.git[0].clone() };
+        spec.git.push(second);
+        spec.conveyor.retain(|place| place.slot.name() != "deps/1");
+        let mut project = project(vec![spec]);
+        change(&mut project);
+        digests(&plan(&project, &Commit::default()).images[0])["build/compile"]
+    };
+    let before = keyed(|_| {});
+    assert_ne!(before, keyed(|project| project.images[0].git[0].add = "/backend".to_owned()));
+    assert_ne!(before, keyed(|project| project.images[0].git[0].include_paths = vec!["a".to_owned()]));
+    assert_ne!(before, keyed(|project| project.images[0].git[1].owner.user = Some("www".to_owned())));
+    assert_ne!(before, keyed(|project| project.name = "other".parse().unwrap()));
+    assert_eq!(before, keyed(|project| project.images[0].git.reverse()));
 }

@@ -1,6 +1,6 @@
 //! What is not built again: early cutoff, cache versions, caches between builds.
 
-use crate::env::{TestEnv, sha256};
+use crate::env::{Status, TestEnv, sha256};
 
 #[test]
 fn an_artifact_rebuilt_to_the_same_bytes_relabels_its_consumers() {
@@ -254,4 +254,52 @@ build: {steps: [{name: one, command: echo whole > /torn}]}
     env.project().replace("stager.yaml", "name: two", "name: one").commit("back");
     let (_, image) = env.image("app");
     assert_eq!(image.tree().unwrap()["/torn"].sha256, Some(crate::env::sha256(b"whole\n")));
+}
+
+#[test]
+fn an_import_is_made_anew_only_when_what_it_takes_changes() {
+    let env = TestEnv::new();
+    let config = |command: &str| {
+        format!(
+            "image: assets
+from: rootfs:base.tar
+build: {{steps: [{{name: make, command: 'mkdir -p /out/sub; echo 1 > /out/a.js; echo 1 > /out/sub/b.js; echo 1 > /out/c.css; {command}'}}]}}
+---
+image: app
+from: rootfs:base.tar
+import: [{{fromImage: assets, add: /out, to: /www, includePaths: ['**/*.js'], before: build}}]
+build: {{steps: [{{name: use, command: find /www -type f > /used}}]}}
+"
+        )
+    };
+    let build = |command: &str| {
+        env.project().busybox().config(&config(command));
+        env.project().commit(command);
+        let report = env.build(&["app"]);
+        let stages = &report.image("app").stages;
+        let status = |name: &str| stages.iter().find(|stage| stage.name.ends_with(name)).unwrap().status;
+        (status("imports-before-build"), status("build/use"))
+    };
+    assert_eq!(build("true"), (Status::Built, Status::Built));
+    for elsewhere in [
+        "echo 2 > /out/c.css",
+        "echo 2 > /elsewhere",
+        "mkdir -p /out/empty",
+        "ln -s nowhere /out/link.css",
+        "chmod 600 /out/c.css",
+    ] {
+        assert_eq!(build(elsewhere), (Status::Relabelled, Status::Relabelled), "{elsewhere}");
+    }
+    for taken in [
+        "chmod 755 /out/a.js",
+        "chmod 700 /out/sub",
+        "echo 2 > /out/sub/b.js",
+        "mv /out/a.js /out/z.js",
+        "chown 7 /out/a.js",
+        "mkdir -p /out/new.js",
+        "ln -s nowhere /out/link.js",
+    ] {
+        assert_eq!(build(taken), (Status::Built, Status::Built), "{taken}");
+    }
+    assert_eq!(build("rm /out/c.css"), (Status::Relabelled, Status::Relabelled), "as in the beginning");
 }

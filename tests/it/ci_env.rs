@@ -62,7 +62,9 @@ fn only_variables_that_stager_reads_are_exported() {
 #[test]
 fn files_of_variables_are_written_or_added_to() {
     let mut env = TestEnv::new();
-    job("review").into_iter().for_each(|(name, value)| env.set(name, value));
+    for (name, value) in job("review") {
+        env.set(name, value);
+    }
     let file = env.out("job.env");
     let path = file.to_str().unwrap().to_owned();
     fs::write(&file, "BEFORE=1\n").unwrap();

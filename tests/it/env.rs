@@ -20,7 +20,7 @@ use fs_err as fs;
 
 pub(crate) use base::{busybox_rootfs, debian_rootfs, push_rootfs};
 pub(crate) use engine::DockerEngine;
-pub(crate) use layout::{OciImage, sha256, tar_tree};
+pub(crate) use layout::{OciImage, Tree, sha256, tar_tree};
 pub(crate) use project::Project;
 pub(crate) use registry::Registry;
 pub(crate) use report::{Report, Status};

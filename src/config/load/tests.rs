@@ -10,7 +10,8 @@ mod speed;
 
 fn request(files: MemoryFiles) -> LoadRequest<'static> {
     let git = GitValues { commit: Some("c0ffee".to_owned()), branch: Some("feature/X".to_owned()), tag: None };
-    LoadRequest { files: Arc::new(files), config_path: None, dialect: None, git, go: GoSettings::default() }
+    let (go, home) = (GoSettings::default(), ProjectHome::default());
+    LoadRequest { files: Arc::new(files), config_path: None, dialect: None, git, go, home }
 }
 
 fn load_text(text: &str) -> Result<LoweredConfig, ConfigError> {

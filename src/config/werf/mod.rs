@@ -2,9 +2,9 @@
 //!
 //! Behaviour is that of werf's v2 line, the later one where it changed. Deprecated forms work, and warn once for each kind.
 
-mod code;
-mod lower;
-mod schema;
+pub(super) mod code;
+pub(super) mod lower;
+pub(super) mod schema;
 
 pub(crate) use lower::lower;
 

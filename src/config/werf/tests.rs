@@ -82,15 +82,15 @@ imageSpec
     let places: Vec<String> = found[1].conveyor.iter().map(|place| format!("{:?}", place.content)).collect();
     insta::assert_snapshot!(places.join("\n"), @r##"
 Step(Step { name: "beforeInstall", command: Script(["bi"]), files: KeyedBy([[]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/1", to: "/1", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false }], variables: [] })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/1", to: "/1", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
 Git
 Step(Step { name: "install", command: Script(["i"]), files: KeyedBy([["go.mod", "pkg"]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/2", to: "/2", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false }], variables: [] })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/2", to: "/2", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
 Step(Step { name: "beforeSetup", command: Script(["bs"]), files: KeyedBy([[]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/3", to: "/3", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false }], variables: [ImageVariable { name: "B", image: ImageName("b"), value: Name }] })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/3", to: "/3", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [ImageVariable { name: "B", image: ImageName("b"), value: Name }] })
 Step(Step { name: "setup", command: Script(["s"]), files: KeyedBy([["**"]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/4", to: "/4", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false }], variables: [] })
-Post(Post { symlinks: {}, labels: {"a": "demo"}, env: {}, entrypoint: None, cmd: None, workdir: None, user: Some("app"), stop_signal: None, volumes: [], expose: [], healthcheck: None, on_build: [], remove: Removal { labels: [], env: [], volumes: [], ports: false }, author: None, clear_history: false })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/4", to: "/4", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
+Post(Post { symlinks: {}, labels: {"a": "demo"}, env: {}, rules: Words, entrypoint: None, cmd: None, workdir: None, user: Some("app"), stop_signal: None, volumes: [], expose: [], healthcheck: None, on_build: [], remove: Removal { labels: [], env: [], volumes: [], ports: false }, author: None, clear_history: false })
 "##);
 }
 
@@ -214,6 +214,8 @@ fn claims_are_made_until_something_is_wrong() {
         claims.iter().map(|(claim, mark)| format!("{} {claim:?}", mark.line)).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(found(image), @r##"
+14 ContextFile { path: "x/q" }
+14 ContextFile { path: "x/w" }
 7 BuildDirMount { to: "/b" }
 7 HostMount { path: "c" }
 8 GitBranch { url: "https://x.io/a.git", branch: "" }
@@ -222,10 +224,10 @@ fn claims_are_made_until_something_is_wrong() {
 9 SecretFile { path: "~/s" }
 9 SecretValue { id: "v" }
 6 FromLatest { image: "a", reference: "alpine" }
-14 ContextFile { path: "x/q" }
-14 ContextFile { path: "x/w" }
 "##);
     insta::assert_snapshot!(found(&image.replace("to: /g", "to: g")), @r##"
+14 ContextFile { path: "x/q" }
+14 ContextFile { path: "x/w" }
 7 BuildDirMount { to: "/b" }
 7 HostMount { path: "c" }
 "##);
@@ -238,7 +240,8 @@ fn sections_that_cannot_be_read() {
         "name: x\n---\ntext\n---\n~\n---\n[a]\n---\n---image: x\n",
         "image: []\nfrom: x\n---\nimage: a\nartifact: b\n---\nartifact: ~\n---\ndockerfile: D\n",
         "image: 5\n---\nimage: [a, 1]\n---\nimage: {a: b}\n---\nimage: y\n",
-        "image: a\nfrom: x\ngit: [~]\nimport:\n- ~\nsecrets: [{env: A, src: b}]\nansible: {install: [{git: x}, {apt: a, yum: b}, x, {block: [{file: x, nam: y}], rescue: 5}]}\n",
+        "image: a\nfrom: x\ngit: [~]\nimport:\n- ~\n",
+        "image: a\nfrom: x\nsecrets: [{env: A, src: b}]\nansible: {install: [{git: x}, {apt: a, yum: b}, x, {block: [{file: x, nam: y}], rescue: 5}]}\n",
         "image: a\nfrom: x\nshell:\n  install:\n  - echo a: b\n",
         "configVersion: 1\nproject: Demo\ncleanup: {keepPolicies: [{references: {}}, {}, {references: {branch: /(/, limit: {operator: or, in: 7d, last: x}}}]}\ndeploy: {namespace: ''}\n",
     ]
@@ -272,22 +275,24 @@ fn sections_that_cannot_be_read() {
 8:8 [image-name] `image` must be a name or a list of names, not a map
 10:8 [image-name] `image` must be a name or a list of names, not a boolean
 
-"image: a\nfrom: x\ngit: [~]\nimport:\n- ~\nsecrets: [{env: A, src: b}]\nansible: {install: [{git: x}, {apt: a, yum: b}, x, {block: [{file: x, nam: y}], rescue: 5}]}\n"
+"image: a\nfrom: x\ngit: [~]\nimport:\n- ~\n"
 6:7 [yaml-type] `git[0]` must be a map, not nothing
 8:3 [yaml-type] `import[0]` must be a map, not nothing
-9:25 [directive-conflict] `secrets[0].src` and `secrets[0].env` exclude each other
-10:22 [directive-value] the task `ansible.install[0]` uses no module that is supported
-10:40 [directive-value] the task `ansible.install[1]` uses two modules, `apt` and `yum`
-10:49 [yaml-type] `ansible.install[2]` must be a task, which is a map, not text
-10:89 [yaml-type] `ansible.install[3].rescue` must be a list of tasks, not a number
+
+"image: a\nfrom: x\nsecrets: [{env: A, src: b}]\nansible: {install: [{git: x}, {apt: a, yum: b}, x, {block: [{file: x, nam: y}], rescue: 5}]}\n"
+6:25 [directive-conflict] `secrets[0].src` and `secrets[0].env` exclude each other
+7:22 [directive-value] the task `ansible.install[0]` uses no module that is supported
+7:40 [directive-value] the task `ansible.install[1]` uses two modules, `apt` and `yum`
+7:49 [yaml-type] `ansible.install[2]` must be a task, which is a map, not text
+7:89 [yaml-type] `ansible.install[3].rescue` must be a list of tasks, not a number
 
 "image: a\nfrom: x\nshell:\n  install:\n  - echo a: b\n"
 8:5 [string-or-list] `shell.install[0]` must be text or a list of texts, not a map
 
 "configVersion: 1\nproject: Demo\ncleanup: {keepPolicies: [{references: {}}, {}, {references: {branch: /(/, limit: {operator: or, in: 7d, last: x}}}]}\ndeploy: {namespace: ''}\n"
+4:1 [meta-duplicate] there are two project sections
 6:101 [yaml-type] `cleanup.keepPolicies[2].references.limit.in` must be a duration such as `168h` or `1h30m`, not text
 6:111 [yaml-type] `cleanup.keepPolicies[2].references.limit.last` must be a whole number, not text
-4:1 [meta-duplicate] there are two project sections
 "##);
 }
 
@@ -387,8 +392,8 @@ fn directives_keep_to_their_rules() {
 6:27 [directive-required] missing key `dependencies[0].imports[0].targetEnv`
 6:16 [directive-required] missing key `dependencies[0].image`
 6:16 [directive-required] `dependencies[0]` does not say when
-6:118 [directive-unsupported] `dependencies[1].imports[0].targetBuildArg` means nothing for a stapel image
 6:86 [directive-required] missing key `dependencies[1].imports[0].targetEnv`
+6:118 [directive-unsupported] `dependencies[1].imports[0].targetBuildArg` means nothing for a stapel image
 6:73 [directive-conflict] `dependencies[1].after` and `dependencies[1].before` exclude each other
 
 "dependencies: [{image: b, after: setup, imports: [{type: ImageID, targetEnv: A}, {type: ImageTag, targetEnv: A}]}]\n"
@@ -438,8 +443,8 @@ fn dockerfile_images_keep_to_their_rules() {
 8:17 [warning] `contextAddFile` is deprecated
 
 "dockerfile: ''\nargs: {A: {b: c}, B: x}\ndependencies: [{image: b, after: setup, imports: [{type: ImageName, targetBuildArg: B}, {type: ImageTag, targetEnv: X}]}]\n"
-7:117 [directive-unsupported] `dependencies[0].imports[1].targetEnv` means nothing for an image from a Dockerfile
 7:89 [directive-required] missing key `dependencies[0].imports[1].targetBuildArg`
+7:117 [directive-unsupported] `dependencies[0].imports[1].targetEnv` means nothing for an image from a Dockerfile
 7:34 [directive-unsupported] `dependencies[0].after` means nothing for an image from a Dockerfile
 5:13 [directive-required] `dockerfile` names no file
 6:11 [directive-value] `args.A` must be a single value

@@ -12,7 +12,15 @@ fn all(_: &Path) -> bool {
 }
 
 fn spec<'a>(add: &'a str, to: &'a str) -> ImportSpec<'a> {
-    ImportSpec { add: Path::new(add), to: Path::new(to), filter: &all, uid: None, gid: None }
+    ImportSpec {
+        add: Path::new(add),
+        follow: false,
+        to: Path::new(to),
+        filter: &all,
+        uid: None,
+        gid: None,
+        or_empty: false,
+    }
 }
 
 fn import(source: &[&Tree], spec: &ImportSpec<'_>, lowers: &[&Tree], options: ImportOptions) -> Result<Tree> {
@@ -186,4 +194,60 @@ fn recorded_owners_travel() {
         let entry = MergedTree::new(vec![into.root()], Ownership::Recorded).unwrap().lookup("d/f").unwrap().unwrap();
         assert_eq!((entry.uid, entry.gid), expected);
     }
+}
+
+#[test]
+fn links_at_the_start_are_followed_to_directories_when_asked_to() {
+    let source = source();
+    let followed = |add| ImportSpec { follow: true, ..spec(add, "to") };
+    let into = import(&[&source], &followed("link"), &[], options()).unwrap();
+    assert_eq!(fs_err::read(into.path("to/js/a.js")).unwrap(), b"a");
+    let into = import(&[&source], &followed("app/cur"), &[], options()).unwrap();
+    assert_eq!(listing(&into.root()), ["to -> bin/tool"], "a link to a file stays one");
+    source.symlink("dangling", "none");
+    let into = import(&[&source], &followed("dangling"), &[], options()).unwrap();
+    assert_eq!(listing(&into.root()), ["to -> none"]);
+}
+
+#[test]
+fn nothing_taken_is_an_empty_directory_when_asked_for() {
+    let source = source();
+    source.mode("app", 0o750);
+    let nothing = |or_empty| ImportSpec { filter: &|_| false, or_empty, ..spec("app", "to/here") };
+    let into = import(&[&source], &nothing(true), &[], options()).unwrap();
+    assert_eq!(listing(&into.root()), ["to dir 755 0:0", "to/here dir 750 0:0"]);
+    let into = import(&[&source], &nothing(false), &[], options()).unwrap();
+    assert!(listing(&into.root()).is_empty());
+    let file = ImportSpec { add: Path::new("app/bin/tool"), ..nothing(true) };
+    assert!(
+        listing(&import(&[&source], &file, &[], options()).unwrap().root()).is_empty(),
+        "of a file, nothing is nothing"
+    );
+}
+
+#[test]
+fn landings_are_found_in_the_target() {
+    let target = Tree::new();
+    target.directory("usr/lib").directory("real/in").symlink("lib", "usr/lib").symlink("lnk", "/real").file("file", "");
+    target.symlink("up", "../../../real/in").symlink("dangling", "none");
+    let tree = MergedTree::new(vec![target.root()], ownership()).unwrap();
+    for (to, name, expected) in [
+        ("/lnk", None, "real"),
+        ("/lnk/new", None, "real/new"),
+        ("/lib", None, "usr/lib"),
+        ("/lib", Some("x.so"), "usr/lib/x.so"),
+        ("/up", Some("f"), "real/in/f"),
+        ("/new", Some("f"), "new"),
+        ("/new/", Some("f"), "new/f"),
+        ("/lib/new/", Some("f"), "usr/lib/new/f"),
+        ("/file", Some("f"), "file"),
+        ("/dangling", Some("f"), "dangling"),
+        ("/", Some("f"), "f"),
+        ("/", None, ""),
+        ("/a/b/c", None, "a/b/c"),
+    ] {
+        let found = landing(&tree, Path::new(to), name.map(Path::new)).unwrap();
+        assert_eq!(found, Path::new(expected), "{to} {name:?}");
+    }
+    assert!(landing(&tree, Path::new("/file/x"), None).is_err(), "a file is no directory");
 }

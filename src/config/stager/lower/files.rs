@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use stages::spec::{GitMapping, GitReference, GitSource, Import, ImportSource, Mount, MountSource, Owner};
+use stages::spec::{
+    GitMapping, GitReference, GitSource, Import, ImportPlaces, ImportSource, Mount, MountSource, Owner,
+};
 
 use super::context::{Context, image_name};
 use super::project::within;
@@ -127,7 +129,8 @@ fn one_import(context: &mut Context<'_>, entry: &ImportEntry) -> Option<PlacedIm
     let (source, mark) = source?;
     let add = add?;
     let to = to.unwrap_or_else(|| add.clone());
-    let import = Import { source, add, to, include_paths, exclude_paths, owner, required: true };
+    let places = ImportPlaces::Exact;
+    let import = Import { source, add, to, include_paths, exclude_paths, owner, required: true, places };
     Some(PlacedImport { import, position: position?, mark })
 }
 

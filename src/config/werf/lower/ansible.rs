@@ -128,13 +128,20 @@ const KEYWORDS: &[&str] = &[
 ];
 
 /// Checks every task of a section.
-pub(super) fn check(context: &mut Context<'_>, table: &AnsibleTable) {
-    let stages: [(&str, &Option<At<Items<Raw>>>); 4] = [
-        ("beforeInstall", &table.before_install),
-        ("install", &table.install),
-        ("beforeSetup", &table.before_setup),
-        ("setup", &table.setup),
-    ];
+pub(in crate::config) fn check(context: &mut Context<'_>, table: &AnsibleTable) {
+    check_stages(
+        context,
+        &[
+            ("beforeInstall", &table.before_install),
+            ("install", &table.install),
+            ("beforeSetup", &table.before_setup),
+            ("setup", &table.setup),
+        ],
+    );
+}
+
+/// Checks every task of the stages of a section.
+pub(in crate::config) fn check_stages(context: &mut Context<'_>, stages: &[(&str, &Option<At<Items<Raw>>>)]) {
     for (key, tasks) in stages {
         for (index, item) in tasks.iter().flat_map(|tasks| &tasks.value.0).enumerate() {
             context.within(&["ansible", key], Some(index), |context| task(context, &item.value.0));

@@ -8,18 +8,18 @@ use crate::config::werf::schema::Texts;
 use crate::config::yaml::Mark;
 use crate::source::Diagnostic;
 
-pub(super) struct Context<'a> {
-    pub(super) reader: Reader<'a>,
-    pub(super) claims: Vec<(Claim, Mark)>,
-    pub(super) warnings: &'a mut Warnings,
+pub(in crate::config) struct Context<'a> {
+    pub(in crate::config) reader: Reader<'a>,
+    pub(in crate::config) claims: Vec<(Claim, Mark)>,
+    pub(in crate::config) warnings: &'a mut Warnings,
     /// What stops a build, though the config can be read.
-    pub(super) at_build: Vec<Diagnostic>,
+    pub(in crate::config) at_build: Vec<Diagnostic>,
     /// The image that is being lowered; the first of them, when a section has several names.
-    pub(super) subject: String,
+    pub(in crate::config) subject: String,
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(file: &'a str, warnings: &'a mut Warnings) -> Self {
+    pub(in crate::config) fn new(file: &'a str, warnings: &'a mut Warnings) -> Self {
         Self {
             reader: Reader::yaml11(file),
             claims: Vec::new(),
@@ -29,42 +29,47 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(super) fn into_problems(self) -> Vec<Diagnostic> {
+    pub(in crate::config) fn into_problems(self) -> Vec<Diagnostic> {
         self.reader.into_problems()
     }
 
     /// Adds an error with its word for programs.
-    pub(super) fn error(&mut self, mark: Mark, code: &str, message: impl Into<String>) -> &mut Diagnostic {
+    pub(in crate::config) fn error(&mut self, mark: Mark, code: &str, message: impl Into<String>) -> &mut Diagnostic {
         let problem = self.reader.error(mark, message);
         problem.code = Some(code.to_owned());
         problem
     }
 
     /// Adds what stops a build, but not the reading of a config: werf finds it out that late too.
-    pub(super) fn at_build(&mut self, mark: Mark, message: impl Into<String>) -> &mut Diagnostic {
+    pub(in crate::config) fn at_build(&mut self, mark: Mark, message: impl Into<String>) -> &mut Diagnostic {
         let at = self.at_build.len();
         self.at_build.push(Diagnostic::error(message).at(self.reader.place(mark)).code(code::VALUE));
         &mut self.at_build[at]
     }
 
-    pub(super) fn deprecated(&mut self, kind: Deprecated, mark: Mark) {
+    pub(in crate::config) fn deprecated(&mut self, kind: Deprecated, mark: Mark) {
         self.warnings.deprecated(kind, mark);
     }
 
     /// Adds a claim; once something is wrong, nothing more is asked for.
-    pub(super) fn claim(&mut self, mark: Mark, claim: Claim) {
+    pub(in crate::config) fn claim(&mut self, mark: Mark, claim: Claim) {
         if !self.reader.has_problems() {
             self.claims.push((claim, mark));
         }
     }
 
     /// The key path of a key here, in backquotes.
-    pub(super) fn key(&self, key: &str) -> String {
+    pub(in crate::config) fn key(&self, key: &str) -> String {
         format!("`{}`", self.reader.path_to(key))
     }
 
     /// Runs with keys, and perhaps an index, on the path.
-    pub(super) fn within<T>(&mut self, keys: &[&str], index: Option<usize>, run: impl FnOnce(&mut Self) -> T) -> T {
+    pub(in crate::config) fn within<T>(
+        &mut self,
+        keys: &[&str],
+        index: Option<usize>,
+        run: impl FnOnce(&mut Self) -> T,
+    ) -> T {
         let depth = self.reader.enter(keys, index);
         let result = run(self);
         self.reader.leave(depth);
@@ -72,7 +77,7 @@ impl<'a> Context<'a> {
     }
 
     /// Runs for each item of a list, with its index on the path.
-    pub(super) fn each<T, U>(
+    pub(in crate::config) fn each<T, U>(
         &mut self,
         key: &str,
         items: &[At<T>],
@@ -83,7 +88,7 @@ impl<'a> Context<'a> {
     }
 
     /// Of keys that exclude each other, the one that is set; a second one is an error.
-    pub(super) fn exclusive<'k>(
+    pub(in crate::config) fn exclusive<'k>(
         &mut self,
         keys: &[(&'static str, Option<&'k At<String>>)],
     ) -> Option<(&'static str, &'k At<String>)> {
@@ -100,30 +105,30 @@ impl<'a> Context<'a> {
 }
 
 /// A text that says something: werf takes an empty one for an absent one.
-pub(super) fn filled(field: &Option<At<String>>) -> Option<&At<String>> {
+pub(in crate::config) fn filled(field: &Option<At<String>>) -> Option<&At<String>> {
     field.as_ref().filter(|field| !field.value.is_empty())
 }
 
 /// The text of a key, when it says something.
-pub(super) fn owned(field: &Option<At<String>>) -> Option<String> {
+pub(in crate::config) fn owned(field: &Option<At<String>>) -> Option<String> {
     filled(field).map(|field| field.value.clone())
 }
 
-pub(super) fn is_true(field: &Option<At<bool>>) -> bool {
+pub(in crate::config) fn is_true(field: &Option<At<bool>>) -> bool {
     field.as_ref().is_some_and(|field| field.value)
 }
 
 /// The items of a list that may be absent.
-pub(super) fn listed(field: &Option<At<Vec<At<String>>>>) -> &[At<String>] {
+pub(in crate::config) fn listed(field: &Option<At<Vec<At<String>>>>) -> &[At<String>] {
     field.as_ref().map_or(&[], |list| &list.value)
 }
 
 /// The texts of a key that may be absent.
-pub(super) fn texts(field: &Option<At<Texts>>) -> &[At<String>] {
+pub(in crate::config) fn texts(field: &Option<At<Texts>>) -> &[At<String>] {
     field.as_ref().map_or(&[], |texts| texts.value.items())
 }
 
 /// The values alone.
-pub(super) fn values(items: &[At<String>]) -> Vec<String> {
+pub(in crate::config) fn values(items: &[At<String>]) -> Vec<String> {
     items.iter().map(|item| item.value.clone()).collect()
 }

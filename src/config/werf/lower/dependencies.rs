@@ -10,7 +10,7 @@ use crate::config::yaml::Mark;
 
 /// Where the values of a dependency go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Into {
+pub(in crate::config) enum Into {
     /// Variables of a stapel image.
     Environment,
     /// Build arguments of a Dockerfile.
@@ -18,15 +18,15 @@ pub(super) enum Into {
 }
 
 /// One dependency.
-pub(super) struct Dependency {
-    pub(super) image: At<String>,
-    pub(super) when: Option<When>,
-    pub(super) values: Vec<Value>,
+pub(in crate::config) struct Dependency {
+    pub(in crate::config) image: At<String>,
+    pub(in crate::config) when: Option<When>,
+    pub(in crate::config) values: Vec<Value>,
 }
 
 /// When something from another image comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
+pub(in crate::config) enum When {
     BeforeInstall,
     AfterInstall,
     BeforeSetup,
@@ -34,14 +34,14 @@ pub(super) enum When {
 }
 
 /// One value, and the variable or argument it is given as.
-pub(super) struct Value {
-    pub(super) kind: Kind,
-    pub(super) target: At<String>,
+pub(in crate::config) struct Value {
+    pub(in crate::config) kind: Kind,
+    pub(in crate::config) target: At<String>,
 }
 
 /// What of the image is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::config) enum Kind {
     Name,
     Tag,
     Repo,
@@ -57,7 +57,7 @@ const KINDS: [(&str, Kind); 5] = [
     ("ImageDigest", Kind::Digest),
 ];
 
-pub(super) fn lower(
+pub(in crate::config) fn lower(
     context: &mut Context<'_>,
     dependencies: &Option<At<Items<DependencyEntry>>>,
     into: Into,
@@ -93,7 +93,7 @@ fn dependency(context: &mut Context<'_>, entry: &At<DependencyEntry>, into: Into
 }
 
 /// Reads `before` and `after`, of which exactly one has to be there.
-pub(super) fn when(
+pub(in crate::config) fn when(
     context: &mut Context<'_>,
     mark: Mark,
     broken: &[&str],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stages::spec::Post;
+use stages::spec::{Post, PostRules};
 
 use super::context::{Context, filled, is_true, owned, texts};
 use super::words;
@@ -10,7 +10,7 @@ use crate::config::read::{At, MapOf};
 use crate::config::rules::port;
 use crate::config::werf::schema::{DockerTable, Texts};
 
-pub(super) fn lower(context: &mut Context<'_>, table: &DockerTable) -> Post {
+pub(in crate::config) fn lower(context: &mut Context<'_>, table: &DockerTable) -> Post {
     let exact = is_true(&table.exact_values);
     let entrypoint = command(table.entrypoint.as_ref());
     // An entrypoint makes the inherited command meaningless.
@@ -33,6 +33,7 @@ pub(super) fn lower(context: &mut Context<'_>, table: &DockerTable) -> Post {
                 None
             }
         }),
+        rules: PostRules::Instructions,
         ..Post::default()
     })
 }
@@ -48,19 +49,19 @@ fn command(field: Option<&At<Texts>>) -> Option<Vec<String>> {
 }
 
 /// Values with their quotes resolved, or as they are. What is no single word is taken as it is too.
-fn values(map: Option<&At<MapOf<String>>>, exact: bool) -> BTreeMap<String, String> {
+pub(in crate::config) fn values(map: Option<&At<MapOf<String>>>, exact: bool) -> BTreeMap<String, String> {
     let pairs = map.map(|map| map.value.0.as_slice()).unwrap_or_default();
     let value = |text: &str| if exact { None } else { words::word(text) }.unwrap_or_else(|| text.to_owned());
     pairs.iter().map(|(key, text)| (key.value.clone(), value(&text.value))).collect()
 }
 
 /// The words of an instruction that takes several.
-fn several(text: &str) -> Vec<String> {
+pub(in crate::config) fn several(text: &str) -> Vec<String> {
     words::list(text).unwrap_or_else(|| text.split_whitespace().map(str::to_owned).collect())
 }
 
 /// The ports of a list, each as image configs have it.
-pub(super) fn ports(context: &mut Context<'_>, key: &str, items: &[At<String>]) -> Vec<String> {
+pub(in crate::config) fn ports(context: &mut Context<'_>, key: &str, items: &[At<String>]) -> Vec<String> {
     let mut ports = Vec::new();
     for item in items {
         for text in several(&item.value) {

@@ -10,31 +10,31 @@ use crate::config::werf::schema::Texts;
 use crate::config::yaml::Mark;
 
 /// The keys that say it.
-pub(super) struct Keys<'a> {
-    pub(super) mark: Mark,
-    pub(super) broken: &'a [&'static str],
-    pub(super) add: Option<&'a At<String>>,
-    pub(super) to: Option<&'a At<String>>,
+pub(in crate::config) struct Keys<'a> {
+    pub(in crate::config) mark: Mark,
+    pub(in crate::config) broken: &'a [&'static str],
+    pub(in crate::config) add: Option<&'a At<String>>,
+    pub(in crate::config) to: Option<&'a At<String>>,
     /// Whether a target that is not there is the source's own path.
-    pub(super) to_is_add: bool,
-    pub(super) include_paths: &'a Option<At<Texts>>,
-    pub(super) exclude_paths: &'a Option<At<Texts>>,
-    pub(super) owner: &'a Option<At<String>>,
-    pub(super) group: &'a Option<At<String>>,
+    pub(in crate::config) to_is_add: bool,
+    pub(in crate::config) include_paths: &'a Option<At<Texts>>,
+    pub(in crate::config) exclude_paths: &'a Option<At<Texts>>,
+    pub(in crate::config) owner: &'a Option<At<String>>,
+    pub(in crate::config) group: &'a Option<At<String>>,
 }
 
 /// One placement of files.
 #[derive(Debug, Clone)]
-pub(super) struct Export {
-    pub(super) mark: Mark,
-    pub(super) add: String,
-    pub(super) to: String,
-    pub(super) include_paths: Vec<String>,
-    pub(super) exclude_paths: Vec<String>,
-    pub(super) owner: Owner,
+pub(in crate::config) struct Export {
+    pub(in crate::config) mark: Mark,
+    pub(in crate::config) add: String,
+    pub(in crate::config) to: String,
+    pub(in crate::config) include_paths: Vec<String>,
+    pub(in crate::config) exclude_paths: Vec<String>,
+    pub(in crate::config) owner: Owner,
 }
 
-pub(super) fn lower(context: &mut Context<'_>, keys: &Keys<'_>) -> Option<Export> {
+pub(in crate::config) fn lower(context: &mut Context<'_>, keys: &Keys<'_>) -> Option<Export> {
     let add = path(context, "add", keys.add, keys);
     let to = match keys.to {
         None if keys.to_is_add && !keys.broken.contains(&"to") => add.clone(),
@@ -63,7 +63,7 @@ fn path(context: &mut Context<'_>, key: &'static str, field: Option<&At<String>>
 }
 
 /// Keeps what one export places out of those that it lies inside of, and finds those that place the same.
-pub(super) fn exclude_each_other(context: &mut Context<'_>, exports: &mut [&mut Export]) {
+pub(in crate::config) fn exclude_each_other(context: &mut Context<'_>, exports: &mut [&mut Export]) {
     for outer in 0..exports.len() {
         for inner in (0..exports.len()).filter(|inner| *inner != outer) {
             match left_out(exports[outer], exports[inner]) {
@@ -126,7 +126,7 @@ fn conflict(context: &mut Context<'_>, first: &Export, second: &Export) {
 
 /// A pattern of a git mapping: what stands for everything below a directory is left off, as the directory itself matches
 /// that too.
-pub(super) fn git_pattern(pattern: &str) -> String {
+pub(in crate::config) fn git_pattern(pattern: &str) -> String {
     let mut rest = pattern;
     while let Some(shorter) = ["/**/*", "/**", "/*", "/"].iter().find_map(|end| rest.strip_suffix(end)) {
         rest = shorter;

@@ -13,19 +13,19 @@ use crate::config::werf::code;
 use crate::config::werf::schema::{BasicAuth, GitEntry, Items, StageDependencies};
 
 /// The mode of directories below the target of a mapping, as werf's archives have it.
-const DIRECTORY_MODE: u32 = 0o775;
+pub(in crate::config) const DIRECTORY_MODE: u32 = 0o775;
 
 /// A mapping, and the patterns that key the user stages.
-pub(super) struct Mapping {
-    pub(super) export: Export,
-    pub(super) source: GitSource,
-    pub(super) install: Vec<String>,
-    pub(super) before_setup: Vec<String>,
-    pub(super) setup: Vec<String>,
+pub(in crate::config) struct Mapping {
+    pub(in crate::config) export: Export,
+    pub(in crate::config) source: GitSource,
+    pub(in crate::config) install: Vec<String>,
+    pub(in crate::config) before_setup: Vec<String>,
+    pub(in crate::config) setup: Vec<String>,
 }
 
 impl Mapping {
-    pub(super) fn into_spec(self) -> GitMapping {
+    pub(in crate::config) fn into_spec(self) -> GitMapping {
         let Export { add, to, include_paths, exclude_paths, owner, .. } = self.export;
         let normal = |patterns: Vec<String>| patterns.iter().map(|pattern| git_pattern(pattern)).collect();
         GitMapping {
@@ -41,7 +41,7 @@ impl Mapping {
     }
 }
 
-pub(super) fn lower(context: &mut Context<'_>, git: &Option<At<Items<GitEntry>>>) -> Vec<Mapping> {
+pub(in crate::config) fn lower(context: &mut Context<'_>, git: &Option<At<Items<GitEntry>>>) -> Vec<Mapping> {
     let entries = git.as_ref().map(|git| git.value.0.as_slice()).unwrap_or_default();
     context.each("git", entries, mapping)
 }
@@ -63,7 +63,8 @@ fn mapping(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<Mapping> {
     };
     let export = exports::lower(context, &keys);
     let [install, before_setup, setup] = stage_dependencies(context, present(&table.stage_dependencies));
-    let source = source(context, entry);
+    let remote = Remote { url: &table.url, branch: &table.branch, tag: &table.tag, commit: &table.commit };
+    let source = source(context, &remote);
     if let Some(auth) = present(&table.basic_auth) {
         basic_auth(context, entry, auth);
     }
@@ -78,10 +79,17 @@ fn stage_dependencies(context: &mut Context<'_>, table: Option<&StageDependencie
     })
 }
 
-fn source(context: &mut Context<'_>, entry: &At<GitEntry>) -> GitSource {
-    let table = &entry.value;
-    let keys = [("branch", filled(&table.branch)), ("tag", filled(&table.tag)), ("commit", filled(&table.commit))];
-    let Some(url) = filled(&table.url) else {
+/// The keys that say which repository, and what of it.
+pub(in crate::config) struct Remote<'a> {
+    pub(in crate::config) url: &'a Option<At<String>>,
+    pub(in crate::config) branch: &'a Option<At<String>>,
+    pub(in crate::config) tag: &'a Option<At<String>>,
+    pub(in crate::config) commit: &'a Option<At<String>>,
+}
+
+pub(in crate::config) fn source(context: &mut Context<'_>, remote: &Remote<'_>) -> GitSource {
+    let keys = [("branch", filled(remote.branch)), ("tag", filled(remote.tag)), ("commit", filled(remote.commit))];
+    let Some(url) = filled(remote.url) else {
         for (key, field) in keys.into_iter().filter_map(|(key, field)| Some((key, field?))) {
             let message = format!("{} goes with `url` only", context.key(key));
             let problem = context.error(field.mark, code::CONFLICT, message);
@@ -89,7 +97,7 @@ fn source(context: &mut Context<'_>, entry: &At<GitEntry>) -> GitSource {
         }
         return GitSource::Local;
     };
-    let branch = filled(&table.branch);
+    let branch = filled(remote.branch);
     if branch.is_some() || keys.iter().all(|(_, field)| field.is_none()) {
         let name = branch.map_or_else(String::new, |branch| branch.value.clone());
         context.claim(branch.unwrap_or(url).mark, Claim::GitBranch { url: url.value.clone(), branch: name });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use regex::Regex;
-use stages::spec::{Healthcheck, Post, Removal};
+use stages::spec::{Healthcheck, Post, PostRules, Removal};
 
 use super::context::{Context, filled, is_true, listed, owned, values};
 use super::docker::ports;
@@ -51,6 +51,7 @@ fn lower_config(context: &mut Context<'_>, config: &ImageSpecConfig) -> Post {
             volumes: values(listed(&config.remove_volumes)),
             ports: expose.is_some(),
         },
+        rules: PostRules::Words,
         ..Post::default()
     }
 }

@@ -68,28 +68,6 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Images have the mounts of those that they start from.
-    pub(super) fn inherit_mounts(&mut self) {
-        let specs = self.images.iter().filter_map(|image| image.spec.as_ref());
-        let own: BTreeMap<String, Own> = specs
-            .filter(|spec| !spec.mounts.is_empty() || spec.base.image().is_some())
-            .map(|spec| {
-                let base = spec.base.image().map(|name| name.as_str().to_owned());
-                (spec.name.as_str().to_owned(), Own { base, mounts: spec.mounts.clone() })
-            })
-            .collect();
-        if own.values().all(|own| own.mounts.is_empty()) {
-            return;
-        }
-        for spec in self.images.iter_mut().filter_map(|image| image.spec.as_mut()) {
-            for mount in inherited(&own, spec.name.as_str()) {
-                if !spec.mounts.iter().any(|known| known.to == mount.to) {
-                    spec.mounts.push(mount);
-                }
-            }
-        }
-    }
-
     /// Other images are there for all the platforms that an image needs them for.
     pub(super) fn check_platforms(&self, context: &mut Context<'_>) {
         let platforms = |spec: &'_ ImageSpec| -> Vec<Platform> {
@@ -118,6 +96,28 @@ impl<'a> Lowering<'a> {
 struct Own {
     base: Option<String>,
     mounts: Vec<Mount>,
+}
+
+/// Images have the mounts of those that they start from.
+pub(in crate::config) fn inherit_mounts(images: &mut [LoweredImage]) {
+    let specs = images.iter().filter_map(|image| image.spec.as_ref());
+    let own: BTreeMap<String, Own> = specs
+        .filter(|spec| !spec.mounts.is_empty() || spec.base.image().is_some())
+        .map(|spec| {
+            let base = spec.base.image().map(|name| name.as_str().to_owned());
+            (spec.name.as_str().to_owned(), Own { base, mounts: spec.mounts.clone() })
+        })
+        .collect();
+    if own.values().all(|own| own.mounts.is_empty()) {
+        return;
+    }
+    for spec in images.iter_mut().filter_map(|image| image.spec.as_mut()) {
+        for mount in inherited(&own, spec.name.as_str()) {
+            if !spec.mounts.iter().any(|known| known.to == mount.to) {
+                spec.mounts.push(mount);
+            }
+        }
+    }
 }
 
 /// The mounts of the images below one, nearest first. A circle of bases is reported elsewhere; here it ends.

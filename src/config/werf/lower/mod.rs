@@ -6,29 +6,29 @@
 
 #![allow(clippy::ref_option, reason = "the keys of tables are options, and helpers take them as they are")]
 
-mod ansible;
+pub(in crate::config) mod ansible;
 mod base;
 mod cleanup;
-mod context;
-mod dependencies;
-mod docker;
+pub(in crate::config) mod context;
+pub(in crate::config) mod dependencies;
+pub(in crate::config) mod docker;
 mod dockerfile;
-mod exports;
-mod git;
+pub(in crate::config) mod exports;
+pub(in crate::config) mod git;
 mod image_spec;
-mod images;
+pub(in crate::config) mod images;
 mod imports;
-mod mounts;
+pub(in crate::config) mod mounts;
 mod names;
-mod paths;
+pub(in crate::config) mod paths;
 mod platforms;
-mod project;
+pub(in crate::config) mod project;
 mod secrets;
 mod sections;
 mod stapel;
-mod steps;
-mod warnings;
-mod words;
+pub(in crate::config) mod steps;
+pub(in crate::config) mod warnings;
+pub(in crate::config) mod words;
 
 use self::context::Context;
 use self::images::Lowering;
@@ -77,9 +77,9 @@ fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) 
 fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Project> {
     let mut found = None;
     for section in sections {
-        let Written::Project(section) = section else { continue };
+        let Written::Project { section, is_clean } = section else { continue };
         match &found {
-            None => found = Some((section.mark, project::lower(context, section))),
+            None => found = Some((section.mark, is_clean.then(|| project::lower(context, section)))),
             Some((first, _)) => {
                 let related = context.reader.place(*first);
                 let message = "there are two project sections";
@@ -89,7 +89,7 @@ fn one_project(context: &mut Context<'_>, sections: &[Written]) -> Option<Projec
             }
         }
     }
-    found.map(|(_, project)| project)
+    found.and_then(|(_, project)| project)
 }
 
 fn without_project(file: &str) -> Diagnostic {
@@ -113,7 +113,7 @@ fn lower_images(
     for section in sections.iter().filter(is_dockerfile).chain(others) {
         let mut context = Context::new(file, warnings);
         match section {
-            Written::Project(_) => continue,
+            Written::Project { .. } => continue,
             Written::Stapel(section) => stapel::lower(lowering, &mut context, section),
             Written::Dockerfile(section) => dockerfile::lower(lowering, &mut context, section),
         }
@@ -129,7 +129,7 @@ fn lower_images(
         let mut context = Context::new(file, warnings);
         lowering.check_nameless(&mut context);
         lowering.check_platforms(&mut context);
-        lowering.inherit_mounts();
+        images::inherit_mounts(&mut lowering.images);
         lowered.problems.append(&mut context.into_problems());
     }
     lowered.images = std::mem::take(&mut lowering.images);

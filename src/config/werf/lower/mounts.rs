@@ -12,7 +12,7 @@ use crate::config::werf::code;
 use crate::config::werf::schema::{Items, MountEntry};
 use crate::config::yaml::Mark;
 
-pub(super) fn lower(context: &mut Context<'_>, mounts: &Option<At<Items<MountEntry>>>) -> Vec<Mount> {
+pub(in crate::config) fn lower(context: &mut Context<'_>, mounts: &Option<At<Items<MountEntry>>>) -> Vec<Mount> {
     let entries = mounts.as_ref().map(|mounts| mounts.value.0.as_slice()).unwrap_or_default();
     let mut seen: BTreeMap<String, Mark> = BTreeMap::new();
     context.each("mount", entries, |context, entry| {

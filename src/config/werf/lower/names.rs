@@ -20,7 +20,7 @@ impl Names {
         let mut names = BTreeMap::new();
         for section in sections {
             let (image, artifact) = match section {
-                Written::Project(_) => continue,
+                Written::Project { .. } => continue,
                 Written::Stapel(section) => (&section.image, filled(&section.artifact)),
                 Written::Dockerfile(section) => (&section.image, None),
             };

@@ -5,7 +5,7 @@ use crate::config::read::At;
 use crate::config::werf::code;
 
 /// The shortest path that means the same: no `.`, no `//`, `..` resolved, no slash at the end; what is empty is `.`.
-pub(super) fn clean(path: &str) -> String {
+pub(in crate::config) fn clean(path: &str) -> String {
     let absolute = path.starts_with('/');
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
@@ -26,13 +26,13 @@ pub(super) fn clean(path: &str) -> String {
 }
 
 /// Whether a path stays below where it starts.
-pub(super) fn is_relative(path: &str) -> bool {
+pub(in crate::config) fn is_relative(path: &str) -> bool {
     let clean = clean(path);
     !path.starts_with('/') && clean != ".." && !clean.starts_with("../")
 }
 
 /// An absolute path, cleaned.
-pub(super) fn absolute(context: &mut Context<'_>, key: &str, field: &At<String>) -> Option<String> {
+pub(in crate::config) fn absolute(context: &mut Context<'_>, key: &str, field: &At<String>) -> Option<String> {
     if !field.value.starts_with('/') {
         let message = format!("{} must be an absolute path", context.key(key));
         let problem = context.error(field.mark, code::PATH, message);
@@ -44,7 +44,7 @@ pub(super) fn absolute(context: &mut Context<'_>, key: &str, field: &At<String>)
 }
 
 /// A path that a file system can hold.
-pub(super) fn plain(context: &mut Context<'_>, key: &str, field: &At<String>) -> Option<String> {
+pub(in crate::config) fn plain(context: &mut Context<'_>, key: &str, field: &At<String>) -> Option<String> {
     let reason = match &field.value {
         path if path.chars().any(char::is_control) => "must not contain control characters",
         path if path.len() > 4095 => "must be shorter than 4096 bytes",
@@ -56,7 +56,7 @@ pub(super) fn plain(context: &mut Context<'_>, key: &str, field: &At<String>) ->
 }
 
 /// Patterns that stay below the directory they belong to, cleaned.
-pub(super) fn relative_patterns(context: &mut Context<'_>, key: &str, items: &[At<String>]) -> Vec<String> {
+pub(in crate::config) fn relative_patterns(context: &mut Context<'_>, key: &str, items: &[At<String>]) -> Vec<String> {
     let outside: Vec<&At<String>> = items.iter().filter(|item| !is_relative(&item.value)).collect();
     for item in outside {
         let message = format!("{} takes paths relative to `add` that stay inside it", context.key(key));
@@ -68,7 +68,7 @@ pub(super) fn relative_patterns(context: &mut Context<'_>, key: &str, items: &[A
 }
 
 /// A value as messages show it.
-pub(super) fn shortened(text: &str) -> String {
+pub(in crate::config) fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
 }
 

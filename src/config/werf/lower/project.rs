@@ -57,7 +57,7 @@ pub(super) fn lower(context: &mut Context<'_>, section: &ProjectSection) -> Proj
 }
 
 /// The value of a key that is there and not null.
-pub(super) fn present<T>(field: &Option<At<Maybe<T>>>) -> Option<&T> {
+pub(in crate::config) fn present<T>(field: &Option<At<Maybe<T>>>) -> Option<&T> {
     field.as_ref().and_then(|field| field.value.0.as_ref())
 }
 

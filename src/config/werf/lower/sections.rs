@@ -10,7 +10,11 @@ use crate::config::yaml::{Content, Entry, Mark, Node, Section};
 
 /// A section that could be read.
 pub(super) enum Written {
-    Project(Box<ProjectSection>),
+    Project {
+        section: Box<ProjectSection>,
+        /// Whether its keys and types are right; only then its rules are looked at.
+        is_clean: bool,
+    },
     Stapel(Box<StapelSection>),
     Dockerfile(Box<DockerfileSection>),
 }
@@ -26,16 +30,22 @@ pub(super) fn read(context: &mut Context<'_>, section: Section) -> Option<Writte
             return None;
         }
     };
+    let before = context.reader.problem_count();
     let has = |key: &str| entries.iter().any(|entry| entry.key == key);
     if has("configVersion") {
-        ProjectSection::read(&node, &mut context.reader).map(|section| Written::Project(Box::new(section)))
+        let section = Box::new(ProjectSection::read(&node, &mut context.reader)?);
+        Some(Written::Project { section, is_clean: context.reader.problem_count() == before })
     } else if has("dockerfile") {
         let section = DockerfileSection::read(&node, &mut context.reader)?;
-        dockerfile(context, &section);
+        if context.reader.problem_count() == before {
+            dockerfile(context, &section);
+        }
         Some(Written::Dockerfile(Box::new(section)))
     } else if has("image") || has("artifact") {
         let section = StapelSection::read(&node, &mut context.reader)?;
-        stapel(context, &section);
+        if context.reader.problem_count() == before {
+            stapel(context, &section);
+        }
         Some(Written::Stapel(Box::new(section)))
     } else {
         unknown(context, &node, entries);

@@ -3,7 +3,8 @@
 use stages::ids::ImageName;
 use stages::kind::StageKind;
 use stages::spec::{
-    Content, GitMapping, ImageAttribute, ImageSpec, ImageVariable, Import, Imports, Mount, Place, Post, Step,
+    Content, GitMapping, ImageAttribute, ImageSpec, ImageVariable, Import, ImportPlaces, Imports, Mount, Place, Post,
+    Step,
 };
 
 use super::context::{Context, filled, listed, owned};
@@ -196,7 +197,8 @@ impl Taken {
 
 fn file(import: imports::Import) -> Import {
     let Export { add, to, include_paths, exclude_paths, owner, .. } = import.export;
-    Import { source: import.source, add, to, include_paths, exclude_paths, owner, required: false }
+    let places = ImportPlaces::Followed;
+    Import { source: import.source, add, to, include_paths, exclude_paths, owner, required: false, places }
 }
 
 /// The variables of a dependency.

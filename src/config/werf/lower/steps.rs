@@ -14,32 +14,32 @@ use crate::config::werf::schema::{Items, Raw, StapelSection, Texts};
 use crate::config::yaml::{Content, Node, ScalarKind, boolean, integer};
 
 /// The user stages, in their order.
-pub(super) const STAGES: [&str; 4] = ["beforeInstall", "install", "beforeSetup", "setup"];
+pub(in crate::config) const STAGES: [&str; 4] = ["beforeInstall", "install", "beforeSetup", "setup"];
 
 /// The user stages that there are.
-pub(super) struct Steps(BTreeMap<&'static str, Step>);
+pub(in crate::config) struct Steps(BTreeMap<&'static str, Step>);
 
 impl Steps {
     /// Gives each of them the secrets.
-    pub(super) fn give(&mut self, secrets: &[Secret]) {
+    pub(in crate::config) fn give(&mut self, secrets: &[Secret]) {
         for step in self.0.values_mut() {
             step.secrets = secrets.to_vec();
         }
     }
 
-    pub(super) fn of(&self, stage: &str) -> Option<&Step> {
+    pub(in crate::config) fn of(&self, stage: &str) -> Option<&Step> {
         self.0.get(stage)
     }
 }
 
 /// What one builder says of one stage.
-struct Written<'s> {
-    stage: &'static str,
-    command: Option<Command>,
-    cache_version: &'s Option<At<String>>,
+pub(in crate::config) struct Written<'s> {
+    pub(in crate::config) stage: &'static str,
+    pub(in crate::config) command: Option<Command>,
+    pub(in crate::config) cache_version: &'s Option<At<String>>,
 }
 
-pub(super) fn lower(
+pub(in crate::config) fn lower(
     context: &mut Context<'_>,
     section: &StapelSection,
     mappings: &[Mapping],
@@ -101,12 +101,16 @@ fn written(section: &StapelSection) -> Option<(&Option<At<String>>, [Written<'_>
     Some((&ansible.cache_version, stages))
 }
 
-fn script<'s>(stage: &'static str, commands: &Option<At<Texts>>, cache_version: &'s Option<At<String>>) -> Written<'s> {
+pub(in crate::config) fn script<'s>(
+    stage: &'static str,
+    commands: &Option<At<Texts>>,
+    cache_version: &'s Option<At<String>>,
+) -> Written<'s> {
     let items = commands.as_ref().map(|commands| values(commands.value.items())).unwrap_or_default();
     Written { stage, command: (!items.is_empty()).then_some(Command::Script(items)), cache_version }
 }
 
-fn tasks<'s>(
+pub(in crate::config) fn tasks<'s>(
     stage: &'static str,
     tasks: &Option<At<Items<Raw>>>,
     cache_version: &'s Option<At<String>>,
@@ -117,7 +121,10 @@ fn tasks<'s>(
 }
 
 /// A stage is there when it has commands, or a cache version: its own, or the one of all stages.
-fn there(written: &Written<'_>, common: &Option<At<String>>) -> Option<(Command, BTreeMap<String, String>)> {
+pub(in crate::config) fn there(
+    written: &Written<'_>,
+    common: &Option<At<String>>,
+) -> Option<(Command, BTreeMap<String, String>)> {
     let versions = [("cacheVersion", filled(common)), ("stageCacheVersion", filled(written.cache_version))];
     let versions: BTreeMap<String, String> =
         versions.into_iter().filter_map(|(name, field)| Some((name.to_owned(), field?.value.clone()))).collect();

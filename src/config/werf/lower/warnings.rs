@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::config::yaml::Mark;
 use crate::source::Diagnostic;
 
-/// A form that werf itself has a later one for.
+/// A form that there is a later one for, or that has come to mean nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Deprecated {
+pub(in crate::config) enum Deprecated {
     Artifact,
     FromImage,
     ImportImage,
@@ -16,6 +16,7 @@ pub(super) enum Deprecated {
     Ansible,
     Nameless,
     ContextAddFile,
+    GitAs,
 }
 
 impl Deprecated {
@@ -29,6 +30,7 @@ impl Deprecated {
             Self::Ansible => "`ansible` is deprecated",
             Self::Nameless => "an image without a name is deprecated",
             Self::ContextAddFile => "`contextAddFile` is deprecated",
+            Self::GitAs => "`git.as` means nothing",
         }
     }
 
@@ -42,26 +44,27 @@ impl Deprecated {
             Self::Ansible => "write the tasks as `shell` commands",
             Self::Nameless => "give it a name: `image: NAME`",
             Self::ContextAddFile => "write `contextAddFiles`",
+            Self::GitAs => "leave it out: nothing ever looks at the name",
         }
     }
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Warnings {
+pub(in crate::config) struct Warnings {
     deprecated: BTreeMap<Deprecated, (Mark, usize)>,
     others: Vec<(Mark, String, &'static str)>,
 }
 
 impl Warnings {
-    pub(super) fn deprecated(&mut self, kind: Deprecated, mark: Mark) {
+    pub(in crate::config) fn deprecated(&mut self, kind: Deprecated, mark: Mark) {
         self.deprecated.entry(kind).or_insert((mark, 0)).1 += 1;
     }
 
-    pub(super) fn add(&mut self, mark: Mark, message: String, help: &'static str) {
+    pub(in crate::config) fn add(&mut self, mark: Mark, message: String, help: &'static str) {
         self.others.push((mark, message, help));
     }
 
-    pub(super) fn into_diagnostics(self, file: &str) -> Vec<Diagnostic> {
+    pub(in crate::config) fn into_diagnostics(self, file: &str) -> Vec<Diagnostic> {
         let deprecated = self.deprecated.into_iter().map(|(kind, (mark, count))| {
             let warning = Diagnostic::warning(kind.what()).at(mark.place(file)).help(kind.instead());
             if count > 1 { warning.note(format!("{count} times in this config")) } else { warning }

@@ -6,7 +6,7 @@ use crate::config::rules::duration;
 
 /// A value of `ENV` or `LABEL`: quotes and escapes resolved, `$NAME` left for whoever knows the variables, and what is no
 /// variable escaped as `\$`. `None` when it is more than one word, or a quote is left open.
-pub(super) fn word(text: &str) -> Option<String> {
+pub(in crate::config) fn word(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let mut quote = None;
     let mut letters = text.chars();
@@ -29,12 +29,12 @@ pub(super) fn word(text: &str) -> Option<String> {
 }
 
 /// The arguments of `CMD` and the like: a JSON list as it is, any other text as a script for the shell.
-pub(super) fn arguments(text: &str) -> Vec<String> {
+pub(in crate::config) fn arguments(text: &str) -> Vec<String> {
     list(text).unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()])
 }
 
 /// A JSON list of texts.
-pub(super) fn list(text: &str) -> Option<Vec<String>> {
+pub(in crate::config) fn list(text: &str) -> Option<Vec<String>> {
     if !text.trim_start().starts_with('[') {
         return None;
     }
@@ -42,7 +42,7 @@ pub(super) fn list(text: &str) -> Option<Vec<String>> {
 }
 
 /// A `HEALTHCHECK`: `NONE`, or options and `CMD`.
-pub(super) fn healthcheck(text: &str) -> Result<Healthcheck, String> {
+pub(in crate::config) fn healthcheck(text: &str) -> Result<Healthcheck, String> {
     let mut check = Healthcheck::default();
     let mut rest = text.trim();
     while let Some(option) = rest.strip_prefix("--") {

@@ -4,12 +4,12 @@ mod image;
 mod project;
 mod values;
 
-pub(super) use image::{
+pub(in crate::config) use image::{
     AnsibleTable, BasicAuth, DependencyEntry, DependencyImport, DockerTable, DockerfileSection, GitEntry,
     HealthcheckTable, ImageSpecConfig, ImageSpecTable, ImportEntry, MountEntry, SecretEntry, StageDependencies,
     StapelSection,
 };
-pub(super) use project::{
+pub(in crate::config) use project::{
     Build, Cleanup, Deploy, GlobalImageSpec, KeepPolicyTable, Limits, ProjectSection, References,
 };
-pub(super) use values::{Items, Maybe, Names, Raw, Texts};
+pub(in crate::config) use values::{Items, Maybe, Names, Raw, Texts};

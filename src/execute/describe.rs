@@ -1,0 +1,60 @@
+//! The manifest and config of a stage as an image: what an export writes, and what other images can be told of it.
+
+use std::collections::BTreeMap;
+
+use stages::{BlobId, ImageName, Platform};
+
+use super::blobs::{self, LayerBlob};
+use super::step::parent_config;
+use super::worker::Worker;
+use super::{Error, SOURCE_DATE_EPOCH};
+use crate::image::assemble::{self, LayerRef};
+use crate::image::spec::{Descriptor, ImageConfig, media_type};
+use crate::layer::Compression;
+use crate::sha256::Sha256;
+use crate::storage::StageRecord;
+
+/// An image by its documents.
+pub(super) struct Description {
+    pub(super) manifest: Vec<u8>,
+    pub(super) manifest_digest: BlobId,
+    pub(super) config: Vec<u8>,
+    pub(super) layers: Vec<LayerBlob>,
+}
+
+/// Describes a stage as an image. Our own layers are packed for it; those of a base need not be there.
+pub(super) fn describe(
+    worker: &mut Worker<'_, '_>,
+    image: &ImageName,
+    platform: &Platform,
+    record: &StageRecord,
+    compression: Compression,
+) -> Result<Description, Error> {
+    let failed = |source| Error::Assemble { image: image.clone(), source };
+    let base = parent_config(record)?;
+    let of_base = base.rootfs.diff_ids.len();
+    let mut layers = Vec::new();
+    let mut history = Vec::new();
+    for (at, used) in record.layers.iter().enumerate() {
+        worker.engine.check_cancelled()?;
+        let layer = blobs::layer_blob(worker, &used.layer, compression)?;
+        if at >= of_base {
+            history.push(LayerRef { diff_id: Some(layer.blob.diff_id), created_by: used.created_by.clone() });
+        }
+        layers.push(layer);
+    }
+    let config = assemble::assemble(&base, platform, &history, SOURCE_DATE_EPOCH.unsigned_abs()).map_err(failed)?;
+    let config = with_layers(config, &layers).to_bytes();
+    let descriptors =
+        layers.iter().map(|layer| Descriptor::new(&layer.media_type, layer.blob.blob, layer.blob.size)).collect();
+    let manifest = assemble::manifest(Descriptor::of(media_type::CONFIG, &config), descriptors, BTreeMap::new())
+        .map_err(failed)?
+        .to_bytes();
+    Ok(Description { manifest_digest: Sha256::of(&manifest), manifest, config, layers })
+}
+
+/// Git content lies below the layers of the steps, also when the base is an image with layers of its own.
+fn with_layers(mut config: ImageConfig, layers: &[LayerBlob]) -> ImageConfig {
+    config.rootfs.diff_ids = layers.iter().map(|layer| layer.blob.diff_id).collect();
+    config
+}
