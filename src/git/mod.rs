@@ -37,6 +37,7 @@ mod submodule;
 mod tests;
 mod trail;
 mod tree;
+mod tree_cache;
 mod worktree;
 #[cfg(test)]
 mod worktree_tests;

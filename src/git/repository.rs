@@ -11,6 +11,7 @@ use stages::{CommitId, ObjectId};
 
 use super::error::GitError;
 use super::submodule::Submodules;
+use super::tree_cache::TreeCache;
 
 /// A git repository, cheap to clone and usable from every thread.
 ///
@@ -32,6 +33,7 @@ struct Shared {
     handle: Mutex<git2::Repository>,
     idle: Mutex<Vec<git2::Odb<'static>>>,
     submodules: Submodules,
+    trees: TreeCache,
     origin: Option<Origin>,
 }
 
@@ -117,9 +119,14 @@ impl Repository {
                 handle: Mutex::new(handle),
                 idle: Mutex::default(),
                 submodules: Submodules::default(),
+                trees: TreeCache::default(),
                 origin,
             }),
         })
+    }
+
+    pub(super) fn tree_cache(&self) -> &TreeCache {
+        &self.shared.trees
     }
 
     /// The same repository, which also reads objects of other directories.
@@ -135,6 +142,7 @@ impl Repository {
                 handle: Mutex::new(handle),
                 idle: Mutex::default(),
                 submodules: Submodules::default(),
+                trees: TreeCache::default(),
                 origin: self.shared.origin.clone(),
             }),
         })

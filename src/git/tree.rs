@@ -144,12 +144,9 @@ impl Repository {
             if found.mode != FileMode::Tree {
                 return Ok(None);
             }
-            let objects = found.root.repository.objects()?;
-            let object = objects.read(found.id, ObjectType::Tree)?;
-            let mut entries = TreeEntries::new(found.id, object.data());
-            let hit = entries.find(|entry| entry.as_ref().map_or(true, |entry| entry.name == segment)).transpose()?;
-            let Some(entry) = hit else { return Ok(None) };
-            (found.mode, found.id) = (entry.mode, entry.id);
+            let directory = found.root.repository.directory_of(found.id)?;
+            let Some(&entry) = directory.get(segment) else { return Ok(None) };
+            (found.mode, found.id) = entry;
             push_segment(&mut found.path, segment);
         }
         Ok(Some(found))
