@@ -61,9 +61,9 @@ pub fn slug(text: &str) -> String {
     if plain == text { plain } else { format!("{plain}-{}", mark(text)) }
 }
 
-/// The MurmurHash3 of a text, its bytes in the order of little-endian machines.
+/// The MurmurHash3 of a text, its lowest byte first.
 fn mark(text: &str) -> String {
-    murmur3(text.as_bytes()).to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:08x}", murmur3(text.as_bytes()).swap_bytes())
 }
 
 /// MurmurHash3, 32 bits, seed 0.

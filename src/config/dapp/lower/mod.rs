@@ -1,6 +1,8 @@
 //! Sections as written to the project specification, in rounds: what cannot be read, what single sections say, what holds
 //! between them. A round with problems is the last one, and reports all of its own.
 
+#![allow(clippy::ref_option, reason = "the keys of tables are options, and helpers take them as they are")]
+
 mod base;
 mod dimg;
 mod docker;
