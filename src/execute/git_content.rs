@@ -79,8 +79,6 @@ fn recipes(
                 directories.kept = kept(worker, &placement, layers)?;
             }
             recipes.push(recipe);
-        } else if mapping.required && files.is_none() {
-            return Err(Error::Config { stage: task.id.clone(), message: nothing_selected(mapping) });
         }
     }
     Ok(recipes)
@@ -114,17 +112,6 @@ fn kept(worker: &mut Worker<'_, '_>, placement: &Placement, layers: &[ContentId]
         }
     }
     Ok(kept)
-}
-
-fn nothing_selected(mapping: &GitMapping) -> String {
-    let whose = match &mapping.source {
-        GitSource::Local => "the commit".to_owned(),
-        GitSource::Remote { url, .. } => format!("`{url}`"),
-    };
-    let filtered = !mapping.include_paths.is_empty() || !mapping.exclude_paths.is_empty();
-    let filter = if filtered { " that its include and exclude paths let through" } else { "" };
-    let (add, to) = (&mapping.add, &mapping.to);
-    format!("the git mapping of `{add}` to `{to}` matches no files: {whose} has nothing at `{add}`{filter}")
 }
 
 fn save(worker: &Worker<'_, '_>, mappings: Vec<GitRecipe>) -> Result<Option<ContentId>, Error> {

@@ -74,7 +74,9 @@ fn request(worker: &Worker<'_, '_>, import: &Import, source: &[ContentId]) -> Co
     encoder.text(&import.add);
     for patterns in [&import.include_paths, &import.exclude_paths] {
         encoder.integer(patterns.len() as i64);
-        patterns.iter().for_each(|pattern| encoder.text(pattern));
+        for pattern in patterns {
+            encoder.text(pattern);
+        }
     }
     encoder.bool(follows(import));
     encoder.bool(worker.engine.settings.ownership == Ownership::Recorded);

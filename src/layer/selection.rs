@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn it_changes_with_what_is_taken() {
-        let changes: [(&str, &dyn Fn(&Tree)); 9] = [
+        type Change<'a> = (&'a str, &'a dyn Fn(&Tree));
+        let changes: [Change<'_>; 9] = [
             ("content", &|tree| {
                 tree.file("app/a.js", "A");
             }),
@@ -155,7 +156,8 @@ mod tests {
 
     #[test]
     fn it_stays_when_something_else_changes() {
-        let changes: [(&str, &dyn Fn(&Tree)); 5] = [
+        type Change<'a> = (&'a str, &'a dyn Fn(&Tree));
+        let changes: [Change<'_>; 5] = [
             ("elsewhere", &|tree| {
                 tree.file("other/x", "y");
             }),

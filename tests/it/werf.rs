@@ -22,14 +22,14 @@ mount:
 - {{from: build_dir, to: /kept/deep}}
 git:
 - {{add: /src, to: /app, stageDependencies: {{setup: [dep]}}}}
-- {{add: /src, to: /tmp, includePaths: [sub]}}
+- {{add: /src, to: /tmp, includePaths: [sub, other]}}
 - {{add: /src/a, to: /root/renamed}}
 shell:
   install:
   - cd /; stat -c '%n %a' app app/sub app/sub/deep tmp tmp/sub root > /seen
   - echo mine > /app/edited; rm /app/gone; rm -r /app/emptied
   - echo shared > /scratch/file; test -z \"$(ls /kept/deep)\"; touch /kept/deep/file
-  setup: cat /scratch/file /app/dep > /out; false || exit 0; exit 1
+  setup: (cat /scratch/file || echo none; cat /app/dep) > /out; false || exit 0; exit 1
 "
     );
     let project = env.project();
@@ -37,7 +37,7 @@ shell:
     for (path, text) in [("a", "a\n"), ("dep", "1\n"), ("edited", "1\n"), ("gone", "1\n"), ("emptied/x", "1\n")] {
         project.file(&format!("src/{path}"), text);
     }
-    project.file("src/sub/deep/f", "f\n").file("src/turns", "file\n").commit("first");
+    project.file("src/sub/deep/f", "f\n").file("src/other/f", "f\n").file("src/turns", "file\n").commit("first");
 }
 
 const GITERMINISM: &str = "giterminismConfigVersion: 1
@@ -108,7 +108,8 @@ fn a_script_may_be_longer_than_arguments_can_be() {
     let base = need!(push_rootfs(&registry, "busybox:1", busybox_rootfs()));
     let env = TestEnv::new();
     let long = "x".repeat(100);
-    let commands: String = (0..40_000).map(|number| format!("  - ': {number} {long}'\n")).collect();
+    let commands: Vec<String> = (0..40_000).map(|number| format!("  - ': {number} {long}'\n")).collect();
+    let commands = commands.concat();
     let config = format!(
         "project: shop\nconfigVersion: 1\n---\nimage: app\nfrom: {base}\nshell:\n  install:\n{commands}  - wc -c < /dev/stdin > /input\n"
     );

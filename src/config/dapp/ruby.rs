@@ -64,7 +64,7 @@ pub(in crate::config) fn refuse(file: &str, text: String) -> ConfigError {
 }
 
 fn first_line(file: &str, text: &str) -> Option<Place> {
-    let code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let (index, line) = text.lines().enumerate().find(|(_, line)| code(line))?;
     let indent = line.chars().take_while(|letter| letter.is_whitespace()).count();
     Some(Place { file: file.to_owned(), line: index + 1, column: indent + 1, len: line.trim().chars().count() })

@@ -156,7 +156,9 @@ fn rendered_places_lead_to_the_template() {
         let place = Place { file: text.rendered().name.clone(), line, column, len };
         let moved = text.relocate(vec![Diagnostic::error("x").at(place)]).remove(0);
         let shown = |place: &Place| format!("{}:{}:{}+{}", place.file, place.line, place.column, place.len);
-        let related: String = moved.related.iter().map(|related| format!(" <{}>", shown(&related.place))).collect();
+        let related: Vec<String> =
+            moved.related.iter().map(|related| format!(" <{}>", shown(&related.place))).collect();
+        let related = related.concat();
         assert_eq!(shown(moved.place.as_ref().unwrap()) + &related, expected);
     }
 }
