@@ -61,7 +61,7 @@ pub fn slug(text: &str) -> String {
     if plain == text { plain } else { format!("{plain}-{}", mark(text)) }
 }
 
-/// The MurmurHash3 of a text, its lowest byte first.
+/// The MurmurHash3 of a text, its bytes in the order of little-endian machines.
 fn mark(text: &str) -> String {
     format!("{:08x}", murmur3(text.as_bytes()).swap_bytes())
 }
