@@ -197,6 +197,12 @@ impl Gate {
         refusals.iter().map(|refusal| format!("{}: {}", refusal.what, refusal.reason)).collect()
     }
 
+    /// Keys of the files of rules that mean nothing and are passed over, as texts.
+    pub fn unread_rules(&self) -> Vec<String> {
+        let files = self.rules_read.iter().zip(&self.rules);
+        files.flat_map(|(file, rules)| rules.unread.iter().map(move |unread| format!("`{file}`, {unread}"))).collect()
+    }
+
     /// Refuses `fromLatest` unless the rules allow it.
     pub fn check_from_latest(&self, image: &str) -> Result<(), Error> {
         let allowed = self.any(|rules| rules.native.from_latest || rules.stapel.from_latest);

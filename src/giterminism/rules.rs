@@ -42,6 +42,8 @@ pub struct Rules {
     pub(super) secrets: SecretRules,
     /// `config.native`.
     pub(super) native: NativeRules,
+    /// Keys of werf's file that mean nothing, as texts with their lines.
+    pub(super) unread: Vec<String>,
 }
 
 #[derive(Debug, Default)]

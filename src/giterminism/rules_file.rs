@@ -1,7 +1,8 @@
 //! Reading a file of rules: its keys, and what each may hold.
 //!
 //! The words for truth are those of YAML 1.1, since werf takes them: a rule that reads `yes` there means yes here. Everything
-//! else is strict, because a rule that is silently not read is either a hole or a riddle.
+//! else is strict, because a rule that is silently not read is either a hole or a riddle. Only an unknown key of werf's own
+//! file is let pass with a warning: it allows nothing, and files that people have rely on that.
 
 use super::error::Error;
 use super::patterns::{Branches, HostPaths, Names, Paths};
@@ -125,12 +126,18 @@ impl Reader<'_> {
             None => path.is_empty().then_some(*key),
         });
         let siblings: Vec<&str> = siblings.collect();
-        let mut mistake = Diagnostic::error(format!("unknown key `{full}`")).at(entry.mark.place(self.file));
-        mistake.help = Some(match nearest(&entry.key, siblings.iter().copied()) {
+        let mistake = Diagnostic::error(format!("unknown key `{full}`")).at(entry.mark.place(self.file));
+        let help = match nearest(&entry.key, siblings.iter().copied()) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("the keys here are `{}`", siblings.join("`, `")),
-        });
-        self.mistakes.push(mistake);
+        };
+        match self.flavour {
+            Flavour::Stager => self.mistakes.push(mistake.help(help)),
+            Flavour::Werf => {
+                let line = entry.mark.line;
+                self.rules.unread.push(format!("line {line}: unknown key `{full}` allows nothing: {help}"));
+            }
+        }
     }
 
     fn rule(&mut self, node: &Node, path: &str) {

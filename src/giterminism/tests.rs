@@ -601,6 +601,20 @@ fn rules_are_strict() {
 }
 
 #[test]
+fn an_unknown_key_of_the_werf_file_is_passed_over() {
+    let text = rules("config:\n  allowUncommitedTemplates: [a]\n  goTemplateRendering: {allowEnvVariables: [TAG]}\n");
+    let gate = strict(&Fixture::with(&[("werf-giterminism.yaml", &text)]));
+    assert_eq!(gate.env("TAG").unwrap().as_deref(), Some("7"));
+    assert_eq!(
+        gate.unread_rules(),
+        ["`werf-giterminism.yaml`, line 3: unknown key `config.allowUncommitedTemplates` allows nothing: \
+          did you mean `allowUncommittedTemplates`?"]
+    );
+    let gate = open(&Fixture::with(&[("stager-giterminism.yaml", &text)]), Mode::Strict);
+    assert!(gate.is_err(), "stager's own file is strict");
+}
+
+#[test]
 fn everything_read_is_remembered() {
     let allow = rules("config: {goTemplateRendering: {allowEnvVariables: [TAG]}}");
     let fixture = Fixture::with(&[("stager-giterminism.yaml", &allow), ("a", "1"), ("b/c", "2")]);

@@ -54,7 +54,7 @@ pub fn check_giterminism(options: &ProjectOptions, store: &Path) -> Result<Check
     let mut checked = Checked {
         commit: files.head.commit.clone(),
         refused: files.gate.refusals().iter().map(refused_read).collect(),
-        warnings: Vec::new(),
+        warnings: files.gate.unread_rules(),
         problem: None,
         reads: Vec::new(),
         sources: Vec::new(),
@@ -73,7 +73,7 @@ pub fn check_giterminism(options: &ProjectOptions, store: &Path) -> Result<Check
             checked.problem = problem(broken, &checked.sources);
             let mapped = Mapped::of(&files.repository, &loaded.project);
             checked.refused.extend(refused_files(&mapped.uncommitted(&files.head, NAMES)?));
-            checked.warnings = mapped.warnings(&files.head, &files.head.tree, Mode::Dev);
+            checked.warnings.extend(mapped.warnings(&files.head, &files.head.tree, Mode::Dev));
         }
     }
     checked.reads = files.gate.reads();

@@ -228,6 +228,7 @@ impl ProjectFiles {
         if !options.platforms.is_empty() {
             loaded.project.platforms.clone_from(&options.platforms);
         }
+        loaded.warnings.extend(self.gate.unread_rules().into_iter().map(Diagnostic::warning));
         Ok(loaded)
     }
 

@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use stages::conveyor::{Facts, Selection, lay_out};
 use stages::kind::StageKind;
 use stages::plan::{Plan, PlannedImage, StageTask};
+use stages::spec::ImportPlaces::{Exact, Followed};
 use stages::spec::*;
 use stages::{BlobId, Checksum, ObjectId, Platform, StageDigest};
 
@@ -486,7 +487,6 @@ fn how_texts_and_places_are_read_counts() {
         let StageTask::Imports { imports, .. } = &stage.task else { panic!("no imports") };
         (stage.digest, imports[0].import.to.clone())
     };
-    use ImportPlaces::{Exact, Followed};
     let ways = [(Exact, true), (Exact, false), (Followed, true), (Followed, false)];
     let ways = ways.map(|(places, required)| import(places, required, "/x").0);
     assert_eq!(BTreeSet::from(ways).len(), 4);

@@ -236,7 +236,7 @@ fn goldens_werf_build() {
         eprintln!("skipped: no werf-build scenarios in {}", folder.display());
         return;
     };
-    let only = std::env::var("STAGER_GOLDENS_ONLY").ok();
+    let only = std::env::var_os("STAGER_GOLDENS_ONLY").and_then(|only| only.into_string().ok());
     let wanted = |id: &str| only.as_ref().is_none_or(|only| id.contains(only.as_str()));
     let scenarios = scenarios.lines().map(|line| serde_json::from_str::<Scenario>(line).unwrap());
     let scenarios: VecDeque<Scenario> = scenarios.filter(|scenario| wanted(&scenario.id)).collect();

@@ -108,7 +108,8 @@ fn a_script_may_be_longer_than_arguments_can_be() {
     let base = need!(push_rootfs(&registry, "busybox:1", busybox_rootfs()));
     let env = TestEnv::new();
     let long = "x".repeat(100);
-    let commands: String = (0..40_000).map(|number| format!("  - ': {number} {long}'\n")).collect();
+    let commands: Vec<String> = (0..40_000).map(|number| format!("  - ': {number} {long}'\n")).collect();
+    let commands = commands.concat();
     let config = format!(
         "project: shop\nconfigVersion: 1\n---\nimage: app\nfrom: {base}\nshell:\n  install:\n{commands}  - wc -c < /dev/stdin > /input\n"
     );

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::function::{Arguments, Call, Function, Outcome};
+use super::function::{Arguments, Call, Function, Outcome, function};
+use super::json::JsonError;
 use super::quote::quoted;
 use super::value::{Key, Map, Object, Signature, Type, Value};
+use super::yaml;
 
 /// The world outside of a template. Implementations hold the gates: what is not allowed is an `Err` that says so.
 pub trait Host: Send + Sync {
@@ -32,13 +34,15 @@ pub trait Host: Send + Sync {
     fn debug(&self, _text: &str) {}
 }
 
-/// What werf has beside Sprig and [`helm`](super::helm()): `env NAME [DEFAULT]`, a `tpl` that adds to the set, debug forms.
+/// What werf has beside Sprig and [`helm`](super::helm()): `env NAME [DEFAULT]`, a `tpl` that adds to the set, a `toYaml` that
+/// knows what `fromYaml` gives, debug forms.
 pub fn werf(host: &Arc<dyn Host>) -> Vec<Function> {
     let mut functions = vec![
         hosted("env", &[Type::Any, Type::String], true, host, werf_env),
         hosted("tpl", &[Type::String, Type::Any], false, host, |_, call, arguments| {
             super::nested::lasting_tpl(call, arguments)
         }),
+        function("toYaml", &[Type::Any], Type::String, to_yaml),
     ];
     functions.extend(debug_functions(host));
     functions
@@ -73,6 +77,15 @@ fn hosted(
     let host = Arc::clone(host);
     let body = Arc::new(move |call: &mut Call<'_>, arguments: &Arguments<'_>| body(host.as_ref(), call, arguments));
     Function::hosted(name, params, variadic, Type::String, body)
+}
+
+/// Maps with keys of any type have a YAML form. A value that has none becomes no text at all.
+fn to_yaml(_: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {
+    match yaml::write_direct(arguments.value(0)) {
+        Ok(text) => Ok(Value::string(text.strip_suffix(b"\n").unwrap_or(&text))),
+        Err(JsonError::Exhausted(exhausted)) => Err(exhausted.into()),
+        Err(_) => Ok(Value::from("")),
+    }
 }
 
 fn werf_env(host: &dyn Host, _: &mut Call<'_>, arguments: &Arguments<'_>) -> Outcome {

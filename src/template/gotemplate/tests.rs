@@ -155,6 +155,16 @@ fn render_werf(text: &str) -> Result<String, TemplateError> {
 }
 
 #[test]
+fn the_yaml_of_werf_takes_what_its_own_reader_gives() {
+    let nested = "{{ $l := (fromYaml \"l:\\n- {name: x, 10: a, 9: [b], yes: c, ~: d, 1.5: e, f: 1000000.0}\\n\").l }}";
+    let item = "true: c\n1.5: e\n9:\n- b\n10: a\nnull: d\nf: 1e+06\nname: x";
+    assert_eq!(render_werf(&format!("{nested}{{{{ index $l 0 | toYaml }}}}")).expect("a value"), item);
+    assert_eq!(render_werf(&format!("{nested}{{{{ (index $l 0 | toYaml | fromYaml).name }}}}")).expect("a value"), "x");
+    assert_eq!(render_werf("{{ toYaml (list 1.0 1e300 .Missing) }}").expect("a value"), "- 1\n- 1e+300\n- null");
+    assert!(render_werf("{{ $d := dict }}{{ $_ := set $d \"self\" $d }}{{ toYaml $d }}").is_err());
+}
+
+#[test]
 fn werf_asks_its_host() {
     let cases = [
         ("{{ env \"SET\" }}", "value"),

@@ -79,7 +79,8 @@ impl Bases {
 
     /// The layers that commands add to a base.
     fn run(&self, from: &str, commands: &[String]) -> Vec<Layer> {
-        let script: String = commands.iter().map(|command| format!("        {command}\n")).collect();
+        let script: Vec<String> = commands.iter().map(|command| format!("        {command}\n")).collect();
+        let script = script.concat();
         let registry = self.registry.address();
         let steps = format!("build:\n  steps:\n    - name: run\n      command: |\n{script}");
         let env = self.env.lock().unwrap();
@@ -141,7 +142,7 @@ fn words(text: &str) -> Json {
 fn healthcheck(text: &str) -> Json {
     let (options, command) = text.split_once("CMD ").expect("a command");
     let mut check = match serde_json::from_str::<Vec<String>>(command) {
-        Ok(words) => json!({"Test": Vec::from_iter(std::iter::once("CMD".to_owned()).chain(words))}),
+        Ok(words) => json!({"Test": std::iter::once("CMD".to_owned()).chain(words).collect::<Vec<_>>()}),
         Err(_) => json!({"Test": ["CMD-SHELL", command]}),
     };
     for option in options.split_whitespace() {

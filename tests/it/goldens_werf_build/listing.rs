@@ -52,7 +52,7 @@ impl Listing {
             } else if let Some(gone) = name.strip_prefix(".wh.") {
                 self.remove(&format!("{parent}/{gone}"));
             } else if !name.is_empty() {
-                brought.push((format!("{parent}/{name}"), self.node(&mut entry)));
+                brought.push((format!("{parent}/{name}"), Self::node(&mut entry)));
             }
         }
         for (path, node) in brought {
@@ -82,7 +82,7 @@ impl Listing {
         }
     }
 
-    fn node(&self, entry: &mut tar::Entry<'_, fs::File>) -> Brought {
+    fn node(entry: &mut tar::Entry<'_, fs::File>) -> Brought {
         let link = entry.link_name_bytes().map(|link| String::from_utf8_lossy(&link).into_owned());
         let kind = match entry.header().entry_type() {
             EntryType::Link => {

@@ -100,9 +100,8 @@ fn answer(stream: TcpStream, content: &Mutex<Content>) -> std::io::Result<()> {
     }
     let mut words = request.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (kind, body) = match find(path, content) {
-        Some(found) => found,
-        None => return write!(&stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+    let Some((kind, body)) = find(path, content) else {
+        return write!(&stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     };
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n");
     match body {

@@ -7,7 +7,7 @@ mod write;
 use super::value::Value;
 
 pub(super) use read::{read_list, read_map};
-pub(super) use write::write;
+pub(super) use write::{write, write_direct};
 
 /// A text as a YAML scalar, quoted where YAML 1.1 would read something else.
 pub fn yaml_scalar(text: &str) -> String {

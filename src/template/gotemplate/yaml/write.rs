@@ -1,4 +1,4 @@
-//! Writes YAML, the way `sigs.k8s.io/yaml` does: through JSON, with the emitter of `yaml.v2`.
+//! Writes YAML with the emitter of `yaml.v2`: through JSON, as `sigs.k8s.io/yaml` does, or directly.
 
 use std::cmp::Ordering;
 
@@ -20,11 +20,27 @@ const SIMPLE_KEY: usize = 128;
 pub(in super::super) fn write(value: &Value) -> Result<Vec<u8>, JsonError> {
     // What has no JSON form fails here, before anything is written.
     json::encode(value, json::RAW)?;
-    let mut emitter = Emitter { out: Vec::new(), column: 0, whitespace: true, indention: true };
+    emit(value, Route::Json)
+}
+
+/// Writes a value as a document without a detour through JSON: keys may be of any type, floats are Go's.
+pub(in super::super) fn write_direct(value: &Value) -> Result<Vec<u8>, JsonError> {
+    emit(value, Route::Direct)
+}
+
+fn emit(value: &Value, route: Route) -> Result<Vec<u8>, JsonError> {
+    let mut emitter = Emitter { out: Vec::new(), column: 0, whitespace: true, indention: true, route };
     emitter.node(value, Place { indent: -1, in_mapping: false, simple_key: false })?;
     emitter.indent_to(0);
     guard::allocate(emitter.out.len())?;
     Ok(emitter.out)
+}
+
+/// What a value is before it is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Json,
+    Direct,
 }
 
 /// Where a node stands: the indentation of its parent, and what the parent is.
@@ -42,6 +58,7 @@ struct Emitter {
     whitespace: bool,
     /// Whether the line holds nothing but indentation and indicators.
     indention: bool,
+    route: Route,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,14 +116,15 @@ impl Emitter {
                 self.scalar(&clean(text)?, None, place);
                 return Ok(());
             }
-            Value::List(list) if list.is_nil() => "null".to_owned(),
-            Value::Map(map) if map.is_nil() => "null".to_owned(),
+            Value::List(list) if list.is_nil() && self.route == Route::Json => "null".to_owned(),
+            Value::Map(map) if map.is_nil() && self.route == Route::Json => "null".to_owned(),
             Value::List(list) => return self.list(list.items(), place),
             Value::Map(map) => return self.map(&map.entries(), place),
             Value::Nil => "null".to_owned(),
             Value::Bool(value) => value.to_string(),
             Value::Int(_, number) => number.to_string(),
             Value::Uint(_, number) => number.to_string(),
+            Value::Float(number) if self.route == Route::Direct => float(*number),
             other => {
                 // Floats and objects are what their JSON says.
                 let text = json::encode(other, json::RAW)?;
@@ -151,30 +169,42 @@ impl Emitter {
             self.indicator(b"}", false, false, false);
             return Ok(());
         }
-        let mut entries: Vec<(Vec<u8>, &Value)> = entries
+        let mut entries: Vec<(&Key, Vec<u8>, &Value)> = entries
             .iter()
-            .map(|(key, value)| match key {
-                Key::Str(text) => Ok((clean(text)?, value)),
-                _ => Ok((Vec::new(), value)),
-            })
+            .map(|(key, value)| Ok((key, self.key_text(key)?, value)))
             .collect::<Result<_, JsonError>>()?;
-        entries.sort_by(|(left, _), (right, _)| natural_order(left, right));
+        entries.sort_by(|left, right| key_order((left.0, &left.1), (right.0, &right.1)));
         let indent = if place.indent < 0 { 0 } else { place.indent + INDENT };
         let inside = Place { indent, in_mapping: true, simple_key: false };
-        for (key, value) in entries {
+        for (kind, key, value) in entries {
+            let style = (!matches!(kind, Key::Str(_))).then_some(Style::Plain);
             self.indent_to(indent);
             if key.len() <= SIMPLE_KEY && !key.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-                self.scalar(&key, None, Place { simple_key: true, ..inside });
+                self.scalar(&key, style, Place { simple_key: true, ..inside });
                 self.indicator(b":", false, false, false);
             } else {
                 self.indicator(b"?", true, false, true);
-                self.scalar(&key, None, inside);
+                self.scalar(&key, style, inside);
                 self.indent_to(indent);
                 self.indicator(b":", true, false, true);
             }
             self.node(value, inside)?;
         }
         Ok(())
+    }
+
+    fn key_text(&self, key: &Key) -> Result<Vec<u8>, JsonError> {
+        let text = match key {
+            Key::Str(text) => return clean(text),
+            // Only maps with keys of type string have a JSON form, so there are no others.
+            _ if self.route == Route::Json => String::new(),
+            Key::Nil => "null".to_owned(),
+            Key::Bool(value) => value.to_string(),
+            Key::Int(_, number) => number.to_string(),
+            Key::Uint(_, number) => number.to_string(),
+            Key::Float(number) => float(*number),
+        };
+        Ok(text.into_bytes())
     }
 
     fn scalar(&mut self, text: &[u8], style: Option<Style>, place: Place) {
@@ -459,6 +489,30 @@ fn is_indicator(byte: u8, first: bool, before_white: bool, after_white: bool) ->
         | b'`' => first,
         _ => false,
     }
+}
+
+fn float(number: f64) -> String {
+    match number {
+        _ if number.is_nan() => ".nan".to_owned(),
+        f64::INFINITY => ".inf".to_owned(),
+        f64::NEG_INFINITY => "-.inf".to_owned(),
+        _ => format_float(number, b'g', None),
+    }
+}
+
+/// Truth values and numbers by their value, then nothing, then texts.
+fn key_order(left: (&Key, &[u8]), right: (&Key, &[u8])) -> Ordering {
+    #[allow(clippy::cast_precision_loss, reason = "Go compares keys of different types as floats")]
+    let rank = |key: &Key| match key {
+        Key::Bool(value) => (0, f64::from(u8::from(*value))),
+        Key::Int(_, number) => (0, *number as f64),
+        Key::Uint(_, number) => (0, *number as f64),
+        Key::Float(number) => (0, *number),
+        Key::Nil => (1, 0.0),
+        _ => (2, 0.0),
+    };
+    let ((left_rank, left_number), (right_rank, right_number)) = (rank(left.0), rank(right.0));
+    left_rank.cmp(&right_rank).then(left_number.total_cmp(&right_number)).then_with(|| natural_order(left.1, right.1))
 }
 
 /// Numbers inside of keys by their value, letters after everything else.
