@@ -82,6 +82,9 @@ mod tests {
     use super::*;
     use crate::layer::testing::{Tree, is_root, ownership};
 
+    /// What is changed, and how.
+    type Change<'a> = (&'a str, &'a dyn Fn(&Tree));
+
     fn source() -> Tree {
         let tree = Tree::new();
         tree.directory("app/sub/deep").directory("app/empty").directory("other").file("app/a.js", "a");
@@ -156,7 +159,6 @@ mod tests {
 
     #[test]
     fn it_stays_when_something_else_changes() {
-        type Change<'a> = (&'a str, &'a dyn Fn(&Tree));
         let changes: [Change<'_>; 5] = [
             ("elsewhere", &|tree| {
                 tree.file("other/x", "y");

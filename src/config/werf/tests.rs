@@ -153,7 +153,7 @@ fn docker_is_read_as_a_dockerfile_would_be() {
     ));
     let Content::Post(post) = &image.conveyor[0].content else { panic!("{image:?}") };
     insta::assert_snapshot!(serde_json::to_string(post).unwrap(), @r##"
-{"symlinks":{},"labels":{"n":"5"},"env":{"A":"x y","B":"a b","C":"$PATH:/z","D":"\\$E"},"entrypoint":["/e"],"cmd":[],"workdir":"/w","user":"1000:1000","stop_signal":null,"volumes":["/a","/b"],"expose":["80/tcp","443/udp","90/tcp","91/tcp"],"healthcheck":{"test":["CMD-SHELL","x"],"interval":5000000000,"timeout":null,"start_period":null,"start_interval":null,"retries":null},"on_build":[],"remove":{"labels":[],"env":[],"volumes":[],"ports":false},"author":null,"clear_history":false}
+{"symlinks":{},"labels":{"n":"5"},"env":{"A":"x y","B":"a b","C":"$PATH:/z","D":"\\$E"},"rules":"instructions","entrypoint":["/e"],"cmd":[],"workdir":"/w","user":"1000:1000","stop_signal":null,"volumes":["/a","/b"],"expose":["80/tcp","443/udp","90/tcp","91/tcp"],"healthcheck":{"test":["CMD-SHELL","x"],"interval":5000000000,"timeout":null,"start_period":null,"start_interval":null,"retries":null},"on_build":[],"remove":{"labels":[],"env":[],"volumes":[],"ports":false},"author":null,"clear_history":false}
 "##);
     let image = one("docker: {exactValues: true, ENV: {A: '\"x\"'}, CMD: echo hi, ENTRYPOINT: '[\"a\", \"b\"]'}\n");
     let Content::Post(post) = &image.conveyor[0].content else { panic!("{image:?}") };
@@ -174,7 +174,7 @@ fn image_specs_of_the_project_win() {
     let specs: Vec<ImageSpec> = lowered.images.into_iter().map(|image| image.spec.unwrap()).collect();
     let Content::Post(post) = &specs[0].conveyor[0].content else { panic!() };
     insta::assert_snapshot!(serde_json::to_string(post).unwrap(), @r##"
-{"symlinks":{},"labels":{"a":"p","b":"own","i":"a"},"env":{},"entrypoint":["/e"],"cmd":[],"workdir":null,"user":"","stop_signal":null,"volumes":[],"expose":[],"healthcheck":{"test":["CMD","x"],"interval":3000000000,"timeout":null,"start_period":2000000000,"start_interval":null,"retries":null},"on_build":[],"remove":{"labels":["y","x"],"env":[],"volumes":[],"ports":true},"author":"p","clear_history":false}
+{"symlinks":{},"labels":{"a":"p","b":"own","i":"a"},"env":{},"rules":"words","entrypoint":["/e"],"cmd":[],"workdir":null,"user":"","stop_signal":null,"volumes":[],"expose":[],"healthcheck":{"test":["CMD","x"],"interval":3000000000,"timeout":null,"start_period":2000000000,"start_interval":null,"retries":null},"on_build":[],"remove":{"labels":["y","x"],"env":[],"volumes":[],"ports":true},"author":"p","clear_history":false}
 "##);
     assert!(specs[1].conveyor.is_empty() && !specs[1].is_final);
     insta::assert_snapshot!(format!("{:?}\n{:?}", specs[2].base, stages(&specs[2])), @r##"

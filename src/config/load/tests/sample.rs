@@ -222,7 +222,8 @@ fn the_sample_loads() {
                     "user": null,
                     "group": null
                   },
-                  "required": true
+                  "required": true,
+                  "places": "exact"
                 }
               ],
               "variables": []
@@ -249,7 +250,8 @@ fn the_sample_loads() {
                     "user": "www",
                     "group": null
                   },
-                  "required": true
+                  "required": true,
+                  "places": "exact"
                 }
               ],
               "variables": []
@@ -341,6 +343,7 @@ fn the_sample_loads() {
               "env": {
                 "PATH": "/opt/bin:$PATH"
               },
+              "rules": "plain",
               "entrypoint": [
                 "/app",
                 "--name",

@@ -509,7 +509,7 @@ fn key_order(left: (&Key, &[u8]), right: (&Key, &[u8])) -> Ordering {
         Key::Uint(_, number) => (0, *number as f64),
         Key::Float(number) => (0, *number),
         Key::Nil => (1, 0.0),
-        _ => (2, 0.0),
+        Key::Str(_) => (2, 0.0),
     };
     let ((left_rank, left_number), (right_rank, right_number)) = (rank(left.0), rank(right.0));
     left_rank.cmp(&right_rank).then(left_number.total_cmp(&right_number)).then_with(|| natural_order(left.1, right.1))
