@@ -523,6 +523,14 @@ fn deprecated_forms_warn_once_for_each_kind() {
 }
 
 #[test]
+fn a_base_that_no_image_has_the_name_of_is_told() {
+    insta::assert_snapshot!(problems("image: a\nfromImage: bsae\n---\nimage: base\nfrom: alpine\n"), @r##"
+5:12 [warning] `fromImage` is deprecated
+5:12 [warning] no image of this config is named `bsae`: it is taken from a registry
+"##);
+}
+
+#[test]
 fn some_things_stop_a_build_only() {
     let text = concat!(
         "image: a\nfrom: Alpine\nplatform: ['linux/amd64,linux/arm64']\nnetwork: mine\ngit: [{url: 'not a url', commit: abc, to: /a}]\n",

@@ -98,6 +98,10 @@ fn from(context: &mut Context<'_>, key: &str, field: &At<String>, own_name: &str
         let name = names::parse(context, key, field)?;
         return Some(if names.is_artifact(&name) { Base::Artifact { name } } else { Base::Image { name } });
     }
+    if key == "fromImage" && field.value != own_name {
+        let message = format!("no image of this config is named `{}`: it is taken from a registry", field.value);
+        context.warnings.add(field.mark, message, "write `from` for an image of a registry, or correct the name");
+    }
     match reference::canonical(&field.value) {
         Ok(reference) => Some(Base::Registry { reference, latest: false }),
         Err(reason) => {
