@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn what_is_kept_stays_within_its_limit() {
         let directory = |entries: usize| {
-            let entry = (FileMode::Regular, Oid::zero());
+            let entry = (FileMode::Regular, Oid::ZERO_SHA1);
             Arc::new((0..entries).map(|at| (at.to_string().into_bytes(), entry)).collect::<Directory>())
         };
         let id = |byte: u8| Oid::from_bytes(&[byte; 20]).unwrap();
