@@ -20,7 +20,8 @@ pub(super) fn lower(context: &mut Context<'_>, section: &DimgSection, names: &Na
     let artifact = filled(&section.artifact);
     let dimgs = section.dimg.as_ref().map(|names| names.value.0.as_slice()).unwrap_or_default();
     let written = artifact.map_or(dimgs, std::slice::from_ref);
-    context.subject = written.first().map(|name| name.value.clone()).unwrap_or_default();
+    let named = written.first().map(|name| name.value.clone()).filter(|name| !name.is_empty());
+    context.subject = named.unwrap_or_else(|| "~".to_owned());
     let parts = Parts::of(context, section, names);
     let (base, base_mark) = base::lower(context, section, names);
     let mut images = Vec::new();

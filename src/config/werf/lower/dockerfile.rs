@@ -24,7 +24,8 @@ use crate::config::yaml::{Content as Yaml, Mark, Node};
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, section: &DockerfileSection) {
     let written = section.image.as_ref().map(|names| names.value.0.as_slice()).unwrap_or_default();
-    context.subject = written.first().map(|name| name.value.clone()).unwrap_or_default();
+    let named = written.first().map(|name| name.value.clone()).filter(|name| !name.is_empty());
+    context.subject = named.unwrap_or_else(|| "~".to_owned());
     let dependencies = dependencies::lower(context, &section.dependencies, Into::BuildArguments);
     let secrets = secrets::lower(context, &section.secrets);
     let mut dockerfile = DockerfileImage { secrets, ..source(context, section, &dependencies) };

@@ -28,7 +28,8 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, sect
     let written = section.image.as_ref().map(|names| names.value.0.as_slice()).unwrap_or_default();
     let key = if artifact.is_some() { "artifact" } else { "image" };
     let written = artifact.map_or(written, std::slice::from_ref);
-    context.subject = written.first().map(|name| name.value.clone()).unwrap_or_default();
+    let named = written.first().map(|name| name.value.clone()).filter(|name| !name.is_empty());
+    context.subject = named.unwrap_or_else(|| "~".to_owned());
     let parts = parts(lowering, context, section, artifact);
     for Named { name, mark } in names::parse_all(context, key, written) {
         let (base, base_mark) = base::lower(context, section, name.as_str(), &lowering.names);
