@@ -10,7 +10,8 @@ use stages::Platform;
 use super::{CommandError, Context};
 use crate::config::{DebugSink, Dialect};
 use crate::giterminism::Mode;
-use crate::ops::{ProjectOptions, RegistryAccess, TemplateOptions};
+use crate::ops::{ProjectOptions, RegistryAccess, Repositories, TemplateOptions};
+use crate::registry::Repository;
 use crate::ui::{self, ProgressMode};
 
 /// Which project, and under which rules.
@@ -174,6 +175,44 @@ fn clean(path: &Path) -> Vec<String> {
         }
     }
     segments
+}
+
+/// Stage storages in registries.
+#[derive(Debug, Args)]
+pub(super) struct RepositoryArguments {
+    #[command(flatten)]
+    main: MainRepository,
+
+    /// Take stages from this repository as well, and copy them to --repo. May be given several times, or separated by commas
+    #[arg(long, value_name = "REPO", env = "STAGER_SECONDARY_REPO", value_delimiter = ',')]
+    secondary_repo: Vec<Repository>,
+
+    /// Ask this repository first, and fill it behind; failures are warnings. May be given several times, or separated by commas
+    #[arg(long, value_name = "REPO", env = "STAGER_CACHE_REPO", value_delimiter = ',')]
+    cache_repo: Vec<Repository>,
+
+    /// Publish finished images to this repository instead of --repo
+    #[arg(long, value_name = "REPO", env = "STAGER_FINAL_REPO", requires = "repo")]
+    final_repo: Option<Repository>,
+}
+
+/// The main stage storage.
+#[derive(Debug, Args)]
+pub(super) struct MainRepository {
+    /// The repository that keeps the team's stages: they are taken from it, and published to it
+    #[arg(long, value_name = "REPO", env = "STAGER_REPO")]
+    pub(super) repo: Option<Repository>,
+}
+
+impl RepositoryArguments {
+    pub(super) fn options(self) -> Repositories {
+        Repositories {
+            main: self.main.repo,
+            secondary: self.secondary_repo,
+            cache: self.cache_repo,
+            published: self.final_repo,
+        }
+    }
 }
 
 /// How progress is shown.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::arguments::{ProgressArguments, ProjectArguments, write_file};
+use super::arguments::{ProgressArguments, ProjectArguments, RepositoryArguments, write_file};
 use super::{CommandError, Context, interrupt};
 use crate::builder::native::{self, Entered, Wanted};
 use crate::layer::Compression;
@@ -19,6 +19,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     project: ProjectArguments,
+
+    #[command(flatten)]
+    repositories: RepositoryArguments,
 
     #[command(flatten)]
     progress: ProgressArguments,
@@ -73,6 +76,7 @@ pub(super) fn run(context: &Context, arguments: Arguments) -> Result<(), Command
         project: arguments.project.options(context),
         images: arguments.images,
         outputs: outputs(context, arguments.output),
+        repositories: arguments.repositories.options(),
         compression: match arguments.compression {
             CompressionArgument::Gzip => Compression::Gzip,
             CompressionArgument::Zstd => Compression::Zstd,

@@ -208,7 +208,12 @@ impl From<ops::Error> for CommandError {
             }
             E::Storage(ref storage) => Self::from_storage(&error, storage),
             E::Builder(ref builder) => Self::from_builder(&error, builder),
-            E::Vanished { .. } => Self::new(ExitCode::Backend, &error),
+            E::Tag { .. } => Self::new(ExitCode::Usage, &error).class(Some("publish-tag")),
+            E::TagTwice { .. } => Self::new(ExitCode::Usage, &error)
+                .class(Some("publish-tag"))
+                .hint("put `%image%` into `publish.tags`: it stands for the image's name"),
+            E::Publish { ref source, .. } => Self::from_registry(&error, source),
+            E::WorkerDied | E::Vanished { .. } => Self::new(ExitCode::Backend, &error),
         }
     }
 }
@@ -287,9 +292,10 @@ impl CommandError {
             }
             E::Interrupted => Self::new(ExitCode::Interrupted, error),
             E::Storage(storage) => Self::from_storage(error, storage),
-            E::Pull { source, .. } | E::FetchLayer { source, .. } | E::Push { source, .. } => {
-                Self::from_registry(error, source)
-            }
+            E::Pull { source, .. }
+            | E::FetchLayer { source, .. }
+            | E::Push { source, .. }
+            | E::StageStorage { source, .. } => Self::from_registry(error, source),
             _ => Self::new(ExitCode::Backend, error),
         }
     }

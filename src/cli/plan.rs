@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stages::plan::Plan;
 
-use super::arguments::ProjectArguments;
+use super::arguments::{MainRepository, ProjectArguments};
 use super::{CommandError, Context, interrupt};
 use crate::ops::{self, OpenProject};
 use crate::plan::mermaid;
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     project: ProjectArguments,
+
+    #[command(flatten)]
+    repository: MainRepository,
 
     /// How the plan is printed
     #[arg(long, value_enum, env = "STAGER_FORMAT", default_value = "text")]
@@ -41,7 +44,8 @@ pub(super) fn run(context: &Context, arguments: Arguments) -> Result<(), Command
     let options = arguments.project.options(context);
     let progress = Progress::start(ProgressMode::Quiet, context.colours);
     let events: Arc<dyn EventSink> = Arc::new(progress.sink());
-    let plan = OpenProject::open(&options, &context.stager_home()?, &cancel, &events)?.plan()?;
+    let plan = OpenProject::open(&options, &context.stager_home()?, &cancel, &events)?;
+    let plan = plan.plan(arguments.repository.repo.as_ref())?;
     let plan = if arguments.images.is_empty() {
         plan
     } else {

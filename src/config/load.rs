@@ -189,8 +189,13 @@ fn assemble(lowered: Lowered, file: &str) -> Option<Parts> {
         images.push(image.spec?);
     }
     let claims = lowered.claims.into_iter().map(|(claim, mark)| (claim, mark.place(file))).collect();
-    let spec =
-        Project { name: project.name, platforms: project.platforms, cache_version: project.cache_version, images };
+    let spec = Project {
+        name: project.name,
+        platforms: project.platforms,
+        cache_version: project.cache_version,
+        repository: None,
+        images,
+    };
     Some((spec, project.cleanup, places, references, claims))
 }
 

@@ -143,10 +143,12 @@ pub(super) fn layer_blob(
     }
     let encoding = encoding(compression);
     let media_type = media_type(compression).to_owned();
-    if let Some(blob) = worker.index.layer_blob(id, &encoding)?
-        && store.has(&blob.blob, blob.size)
-    {
-        return Ok(LayerBlob { blob, media_type, origin: None });
+    if let Some((blob, origin)) = worker.index.layer_blob(id, &encoding)? {
+        // What a registry has is named by it only where that registry is one of this build's: others may say what they like.
+        let known = origin.filter(|origin| worker.engine.roles.has(origin));
+        if known.is_some() || store.has(&blob.blob, blob.size) {
+            return Ok(LayerBlob { blob, media_type, origin: known });
+        }
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut sink = store.create()?;
@@ -161,7 +163,7 @@ pub(super) fn layer_blob(
     })?;
     sink.keep(&summary.blob)?;
     let blob = StoredBlob { blob: summary.blob, diff_id: summary.diff_id, size: summary.size };
-    worker.index.save_layer_blob(id, &encoding, &blob)?;
+    worker.index.save_layer_blob(id, &encoding, &blob, None)?;
     Ok(LayerBlob { blob, media_type, origin: None })
 }
 
@@ -207,7 +209,7 @@ pub(super) fn encoding(compression: Compression) -> String {
     format!("{kind}-{}-{}", layer::FORMAT_VERSION, layer::COMPRESSION_VERSION)
 }
 
-fn media_type(compression: Compression) -> &'static str {
+pub(super) fn media_type(compression: Compression) -> &'static str {
     use crate::image::spec::media_type as types;
     match compression {
         Compression::None => types::LAYER_TAR,

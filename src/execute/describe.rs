@@ -9,17 +9,23 @@ use super::step::parent_config;
 use super::worker::Worker;
 use super::{Error, SOURCE_DATE_EPOCH};
 use crate::image::assemble::{self, LayerRef};
-use crate::image::spec::{Descriptor, ImageConfig, media_type};
+use crate::image::spec::{Descriptor, ImageConfig, Manifest, media_type};
 use crate::layer::Compression;
 use crate::sha256::Sha256;
 use crate::storage::StageRecord;
 
 /// An image by its documents.
 pub(super) struct Description {
-    pub(super) manifest: Vec<u8>,
+    pub(super) manifest: Manifest,
     pub(super) manifest_digest: BlobId,
     pub(super) config: Vec<u8>,
     pub(super) layers: Vec<LayerBlob>,
+}
+
+impl Description {
+    pub(super) fn config_digest(&self) -> BlobId {
+        self.manifest.config.digest
+    }
 }
 
 /// Describes a stage as an image. Our own layers are packed for it; those of a base need not be there.
@@ -48,9 +54,8 @@ pub(super) fn describe(
     let descriptors =
         layers.iter().map(|layer| Descriptor::new(&layer.media_type, layer.blob.blob, layer.blob.size)).collect();
     let manifest = assemble::manifest(Descriptor::of(media_type::CONFIG, &config), descriptors, BTreeMap::new())
-        .map_err(failed)?
-        .to_bytes();
-    Ok(Description { manifest_digest: Sha256::of(&manifest), manifest, config, layers })
+        .map_err(failed)?;
+    Ok(Description { manifest_digest: Sha256::of(&manifest.to_bytes()), manifest, config, layers })
 }
 
 /// Git content lies below the layers of the steps, also when the base is an image with layers of its own.

@@ -1,18 +1,19 @@
 //! What every stage is made with.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use stages::ProjectName;
+use stages::{ProjectName, StageDigest};
 
 use super::{Error, RunDirectories};
 use crate::builder::{Builder, CancelToken};
 use crate::git::{Remotes, Repository};
 use crate::giterminism::Gate;
-use crate::layer::Ownership;
+use crate::layer::{Compression, Ownership};
 use crate::registry::Client;
 use crate::report::EventSink;
-use crate::storage::Home;
+use crate::storage::{Home, Roles};
 
 /// The time that everything a build makes carries, in seconds since 1970: 1980-01-01T00:00:01Z, the first second that zip
 /// archives can show (as buildpacks use it). Steps see it as `SOURCE_DATE_EPOCH`.
@@ -26,6 +27,10 @@ pub struct Engine<'a> {
     pub builder: &'a dyn Builder,
     /// Pulls bases.
     pub registry: &'a Client,
+    /// The stage storages in registries.
+    pub roles: &'a Roles,
+    /// Stages that the main storage has something else for.
+    pub damaged: BTreeSet<StageDigest>,
     /// The project's repository.
     pub repository: &'a Repository,
     /// Opens the repository of a remote mapping, which planning has fetched.
@@ -45,14 +50,20 @@ pub struct Engine<'a> {
 /// Values that an engine runs with.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Names this run among all builders.
+    pub run: String,
     /// The project, which names its cache mounts.
     pub project: ProjectName,
     /// How many stages are made at once.
     pub parallel: usize,
     /// How owners are kept on disk.
     pub ownership: Ownership,
+    /// How new layers are compressed when they leave.
+    pub compression: Compression,
     /// The present, in seconds since 1970.
     pub now: i64,
+    /// When the registries were asked for stages.
+    pub looked: Instant,
     /// How long to wait for another stager that makes the same stage.
     pub lock_deadline: Duration,
 }

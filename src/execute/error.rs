@@ -62,6 +62,23 @@ pub enum Error {
         #[source]
         source: registry::Error,
     },
+    /// A stage storage.
+    #[error("cannot look for stages in {repository}")]
+    StageStorage {
+        /// Which.
+        repository: String,
+        /// Why not.
+        #[source]
+        source: registry::Error,
+    },
+    /// Another builder's claim.
+    #[error("waited {} s for {what}", waited.as_secs())]
+    ClaimDeadline {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        waited: std::time::Duration,
+    },
     /// A layer of a base that must be fetched.
     #[error("cannot fetch layer {blob} of `{reference}`")]
     FetchLayer {
@@ -230,6 +247,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// The blob that a registry doesn't have, or not as it should be, when that is why the run failed.
+    pub fn lost_blob(&self) -> Option<BlobId> {
+        use registry::Error as E;
+        match self {
+            Self::InStage { source, .. } | Self::InImage { source, .. } => source.lost_blob(),
+            Self::FetchLayer { blob, source, .. } => {
+                let lost = matches!(source, E::NotFound { .. } | E::DigestMismatch { .. } | E::SizeMismatch { .. });
+                lost.then_some(*blob)
+            }
+            Self::WrongDiffId { blob, .. } | Self::LayerGone { blob } => Some(*blob),
+            _ => None,
+        }
+    }
+
     /// The error with the stage it belongs to, where its own text does not name it.
     pub(super) fn in_stage(self, stage: &StageId) -> Self {
         match self {

@@ -3,7 +3,7 @@
 //! This is where layers are packed, hashed and compressed: once for each layer, kept as blobs of the store.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,14 +16,13 @@ use stages::{BlobId, ImageName, Platform};
 use super::blobs::{self, LayerBlob};
 use super::describe::describe;
 use super::worker::Worker;
-use super::{Engine, Error, SOURCE_DATE_EPOCH};
+use super::{Engine, Error, SOURCE_DATE_EPOCH, publish};
 use crate::image::daemon::{self, DaemonOptions};
 use crate::image::spec::{Descriptor, media_type};
 use crate::image::write::{self, Destination, DockerImage, DockerLayer, OciImage, OciLayer};
 use crate::layer::{self, Compression, Decompressor};
 use crate::registry::Reference;
 use crate::report::Event;
-use crate::sha256::Sha256;
 use crate::storage::{BlobStore, StageRecord};
 
 /// An engine that takes no byte for so long is given up.
@@ -123,7 +122,7 @@ fn pack(
         name: image.name.clone(),
         platform: image.platform.clone(),
         manifest_digest: described.manifest_digest,
-        manifest: described.manifest,
+        manifest: described.manifest.to_bytes(),
         config: described.config,
         layers: described.layers,
         record: Arc::clone(record),
@@ -159,9 +158,7 @@ fn write_to(
             Ok(())
         }
         Destination::RootfsTar { path } => images.iter().try_for_each(|image| rootfs(worker, path, image)),
-        Destination::Registry { reference } => {
-            images.iter().try_for_each(|image| push(worker.engine, &store, reference, image))
-        }
+        Destination::Registry { reference } => images.iter().try_for_each(|image| push(worker, reference, image)),
     }
 }
 
@@ -247,27 +244,16 @@ fn rootfs(worker: &mut Worker<'_, '_>, path: &Path, image: &Packed) -> Result<()
     Ok(())
 }
 
-fn push(engine: &Engine<'_>, store: &BlobStore, reference: &str, image: &Packed) -> Result<(), Error> {
+fn push(worker: &mut Worker<'_, '_>, reference: &str, image: &Packed) -> Result<(), Error> {
     let failed = |source| Error::Push { reference: reference.to_owned(), source };
     let parsed: Reference = reference.parse().map_err(failed)?;
-    let repository = parsed.repository();
+    let (client, repository) = (worker.engine.registry, parsed.repository());
     for layer in &image.layers {
-        engine.check_cancelled()?;
-        let open = |offset: u64| -> io::Result<Box<dyn Read>> {
-            let mut file = store.open(&layer.blob.blob).map_err(io::Error::other)?.ok_or(io::ErrorKind::NotFound)?;
-            io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
-            Ok(Box::new(file))
-        };
-        engine.registry.push_blob(repository, layer.blob.blob, layer.blob.size, &open).map_err(failed)?;
+        worker.engine.check_cancelled()?;
+        publish::bring_blob(worker, client, repository, layer)?;
     }
-    let config = &image.config;
-    let open = |offset: u64| -> io::Result<Box<dyn Read>> {
-        let rest = config.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
-        Ok(Box::new(io::Cursor::new(rest.to_vec())))
-    };
-    let digest = Sha256::of(config);
-    engine.registry.push_blob(repository, digest, config.len() as u64, &open).map_err(failed)?;
+    publish::push_bytes(client, repository, &image.config).map_err(failed)?;
     // The tag comes last: whoever sees it finds everything it names.
-    engine.registry.put_manifest(&parsed, &image.manifest, media_type::MANIFEST).map_err(failed)?;
+    client.put_manifest(&parsed, &image.manifest, media_type::MANIFEST).map_err(failed)?;
     Ok(())
 }

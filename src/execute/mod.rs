@@ -20,6 +20,7 @@ mod ansible;
 mod base;
 mod blobs;
 mod caches;
+mod claims;
 mod describe;
 mod engine;
 mod error;
@@ -30,17 +31,22 @@ mod layout;
 mod need;
 mod packages;
 mod post;
+mod publish;
 mod queue;
+mod remote;
 mod second_key;
 mod step;
 mod users;
 mod variables;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use stages::StageDigest;
 use stages::plan::{Plan, PlannedImage};
+use stages::{BlobId, StageDigest};
+
+use publish::{Publication, Publisher};
 
 pub use caches::RunDirectories;
 pub use engine::{Engine, SOURCE_DATE_EPOCH, Settings};
@@ -51,23 +57,74 @@ pub use need::Need;
 pub use worker::Made;
 
 use crate::git::{Remotes, Repository};
-use crate::storage::{GitRecipe, Home, Index};
+use crate::report::EventSink;
+use crate::storage::{GitRecipe, Home, Index, Roles, StageRecord};
 
-/// Looks for the stages of these images, from the end; nothing is made, and nothing in the store is changed.
-pub fn look<'a>(
-    plan: &'a Plan,
-    images: &[&'a PlannedImage],
-    home: &Home,
-    index: &Index,
-    repository: &Repository,
-    remotes: &Remotes,
-) -> Result<Need<'a>, Error> {
-    let objects = |recipe: &GitRecipe| git_content::has_tree(repository, remotes, recipe);
-    let store = worker::Store { home, objects: &objects };
-    index.reading(|| need::look(plan, images, |digest| worker::peek_stage(&store, index, digest)))
+/// Where stages are looked for, and what is wanted of them.
+pub struct Search<'s> {
+    /// The store.
+    pub home: &'s Home,
+    /// The project's repository.
+    pub repository: &'s Repository,
+    /// Repositories of remote mappings.
+    pub remotes: &'s Remotes,
+    /// Stage storages in registries.
+    pub roles: &'s Roles,
+    /// Whether the records of the images are wanted, and not only that they are somewhere.
+    pub records: bool,
+    /// Blobs that registries were found not to have, or not as they should be: stages that need them are none.
+    pub lost: &'s BTreeSet<BlobId>,
+    /// The present, in seconds since 1970.
+    pub now: i64,
+    /// Where warnings go.
+    pub events: &'s dyn EventSink,
 }
 
-/// Makes what is missing. Returns the stages that were made, and what stopped the run when they are not all.
-pub fn execute(engine: &Engine<'_>, need: Need<'_>) -> (BTreeMap<StageDigest, Made>, Result<(), Error>) {
-    queue::run(engine, need)
+impl Search<'_> {
+    /// The record of a stage that is here, with all that it needs; nothing is changed.
+    pub fn record(&self, index: &Index, digest: &StageDigest) -> Result<Option<StageRecord>, Error> {
+        let objects = |recipe: &GitRecipe| git_content::has_tree(self.repository, self.remotes, recipe);
+        worker::peek_stage(&worker::Store { home: self.home, objects: &objects }, index, digest)
+    }
+}
+
+/// Looks for the stages of these images, from the end; nothing is made. What registries have of what is needed is noted in
+/// the index.
+pub fn look<'a>(
+    search: &Search<'_>,
+    index: &mut Index,
+    plan: &'a Plan,
+    images: &[&'a PlannedImage],
+) -> Result<Need<'a>, Error> {
+    need::look(search, index, plan, images)
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The stages that were made.
+    pub made: BTreeMap<StageDigest, Made>,
+    /// Manifests of stages that this run brought to the main storage, or found there.
+    pub published: BTreeMap<StageDigest, BlobId>,
+    /// What stopped the run when not all is made and published.
+    pub result: Result<(), Error>,
+}
+
+/// Makes what is missing, and publishes it on the way. `elsewhere` are records that are here and not known to be published.
+pub fn execute(engine: &Engine<'_>, need: Need<'_>, elsewhere: Vec<(&PlannedImage, StageRecord)>) -> Outcome {
+    let known = publish::Known { blobs: need.blobs.clone() };
+    let mut published = need.published.clone();
+    std::thread::scope(|scope| {
+        let hold = claims::start(scope, engine);
+        let publisher = Publisher::start(scope, engine, known, &hold);
+        for (image, record) in elsewhere {
+            let (image, platform) = (image.name.clone(), image.platform.clone());
+            publisher.publish(&Publication { image, platform, record: Arc::new(record), fresh: false });
+        }
+        let (made, result) = queue::run(engine, need, &publisher, &hold);
+        drop(hold);
+        let (manifests, sent) = publisher.finish(engine);
+        published.extend(manifests);
+        Outcome { made, published, result: result.and(sent) }
+    })
 }

@@ -1,16 +1,19 @@
 //! What must be made: looked for from the end.
 //!
 //! The last stage of an image is asked for first. When it is there, nothing before it is looked at, so a fully cached image
-//! costs one look-up. When it is not, the stages it needs are asked for, and so on.
+//! costs one look-up here, and one HEAD request where there is a stage storage. When it is not, the stages it needs are asked
+//! for, and so on: of each level the index is asked first, and then the registries, side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use stages::StageDigest;
 use stages::plan::{Plan, PlannedImage, PlannedStage};
+use stages::{BlobId, StageDigest};
 
-use super::Error;
-use crate::storage::StageRecord;
+use super::remote::{self, Answer, Question};
+use super::{Error, Search};
+use crate::report::{Event, StageSource};
+use crate::storage::{Index, StageRecord};
 
 /// A stage of a plan, with the image it belongs to (the first one, when several have it).
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +27,16 @@ pub(super) struct Node<'a> {
 pub struct Need<'a> {
     pub(super) found: BTreeMap<StageDigest, Arc<StageRecord>>,
     pub(super) missing: BTreeMap<StageDigest, Node<'a>>,
+    /// Manifests of stages that the main storage has.
+    pub(super) published: BTreeMap<StageDigest, BlobId>,
+    /// Blobs that the main storage has.
+    pub(super) blobs: BTreeSet<BlobId>,
+    /// Stages that the main storage has something else for, which is to be replaced.
+    pub(super) damaged: BTreeSet<StageDigest>,
+    /// Where stages that are not of this machine were found.
+    sources: BTreeMap<StageDigest, StageSource>,
+    /// Last stages that are there, but not in the main storage.
+    unpublished: BTreeSet<StageDigest>,
 }
 
 impl Need<'_> {
@@ -37,34 +50,162 @@ impl Need<'_> {
         self.missing.keys()
     }
 
-    /// The stages that were found.
+    /// The stages that were found here.
     pub fn found(&self) -> impl Iterator<Item = &StageDigest> {
         self.found.keys()
     }
+
+    /// The manifests of stages in the main storage, as far as anybody asked.
+    pub fn published(&self) -> &BTreeMap<StageDigest, BlobId> {
+        &self.published
+    }
+
+    /// Stages that the main storage has something else for.
+    pub fn damaged(&self) -> &BTreeSet<StageDigest> {
+        &self.damaged
+    }
+
+    /// The record of a stage that came from a storage other than the main one.
+    pub fn found_elsewhere(&self, digest: &StageDigest) -> Option<&StageRecord> {
+        let elsewhere = matches!(self.sources.get(digest), Some(StageSource::Secondary | StageSource::Cache));
+        self.found.get(digest).filter(|_| elsewhere).map(AsRef::as_ref)
+    }
+
+    /// Where stages that are not of this machine were found.
+    pub fn sources(&self) -> &BTreeMap<StageDigest, StageSource> {
+        &self.sources
+    }
+
+    /// Whether an image must be brought into the main storage: it is made now, or it was found elsewhere.
+    pub fn is_unpublished(&self, image: &PlannedImage) -> bool {
+        self.unpublished.contains(&image.digest())
+    }
+
+    /// Whether nothing is to be done.
+    pub fn is_met(&self) -> bool {
+        self.missing.is_empty() && self.unpublished.is_empty()
+    }
 }
 
-/// Looks for the images' stages from the end. `look_up` gives the record of a stage whose objects are there.
+/// A stage to look for.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    stage: StageDigest,
+    /// It is the last one of an image that was asked for.
+    last: bool,
+    /// Its record is needed, not only that it is somewhere.
+    record: bool,
+}
+
+/// Looks for the images' stages from the end.
 pub(super) fn look<'a>(
+    search: &Search<'_>,
+    index: &mut Index,
     plan: &'a Plan,
     images: &[&'a PlannedImage],
-    mut look_up: impl FnMut(&StageDigest) -> Result<Option<StageRecord>, Error>,
 ) -> Result<Need<'a>, Error> {
     let nodes = nodes(plan);
     let mut need = Need::default();
-    let mut seen = BTreeSet::new();
-    let mut pending: Vec<StageDigest> = images.iter().map(|image| image.digest()).collect();
-    while let Some(digest) = pending.pop() {
-        if !seen.insert(digest) {
-            continue;
+    let mut seen: BTreeMap<StageDigest, bool> = BTreeMap::new();
+    let last = |image: &&PlannedImage| Wish { stage: image.digest(), last: true, record: search.records };
+    let mut pending: Vec<Wish> = images.iter().map(last).collect();
+    while !pending.is_empty() {
+        let mut level = merged(std::mem::take(&mut pending));
+        // A stage that was only known to be somewhere is asked for again when something stands on it.
+        level.retain(|wish| seen.get(&wish.stage).is_none_or(|record| wish.record && !record));
+        for wish in &level {
+            seen.insert(wish.stage, wish.record);
         }
-        if let Some(record) = look_up(&digest)? {
-            need.found.insert(digest, Arc::new(record));
-        } else if let Some(node) = nodes.get(&digest) {
-            need.missing.insert(digest, *node);
-            pending.extend(node.stage.needs());
+        let records = index.reading(|| {
+            let peek = |wish: &Wish| search.record(index, &wish.stage);
+            level.iter().map(peek).collect::<Result<Vec<_>, Error>>()
+        })?;
+        let questions: Vec<Question> =
+            level.iter().zip(&records).filter_map(|(wish, record)| question(search, *wish, record.is_some())).collect();
+        let answers: BTreeMap<StageDigest, Answer> =
+            questions.iter().map(|question| question.stage).zip(remote::ask(search.roles, &questions)?).collect();
+        for (wish, record) in level.into_iter().zip(records) {
+            let missing = need.settle(search, index, wish, record, answers.get(&wish.stage))?;
+            if let (true, Some(node)) = (missing, nodes.get(&wish.stage)) {
+                need.missing.insert(wish.stage, *node);
+                let needed = node.stage.needs().into_iter();
+                pending.extend(needed.map(|stage| Wish { stage, last: false, record: true }));
+            }
         }
     }
     Ok(need)
+}
+
+/// One wish for each stage.
+fn merged(wishes: Vec<Wish>) -> Vec<Wish> {
+    let mut merged: BTreeMap<StageDigest, Wish> = BTreeMap::new();
+    for wish in wishes {
+        let found = merged.entry(wish.stage).or_insert(wish);
+        found.last |= wish.last;
+        found.record |= wish.record;
+    }
+    merged.into_values().collect()
+}
+
+/// What the registries are asked of a stage, if anything.
+fn question(search: &Search<'_>, wish: Wish, here: bool) -> Option<Question> {
+    let question = Question { stage: wish.stage, existence: wish.last && (here || !wish.record), record: !here };
+    let asks = !search.roles.is_empty() && (question.record || (question.existence && search.roles.main.is_some()));
+    asks.then_some(question)
+}
+
+impl Need<'_> {
+    /// Notes what was found of a stage; whether it is missing.
+    fn settle(
+        &mut self,
+        search: &Search<'_>,
+        index: &mut Index,
+        wish: Wish,
+        record: Option<StageRecord>,
+        answer: Option<&Answer>,
+    ) -> Result<bool, Error> {
+        let none = Answer::default();
+        let answer = answer.unwrap_or(&none);
+        for message in &answer.warnings {
+            search.events.send(Event::Warning { message: message.clone() });
+        }
+        if answer.damaged {
+            self.damaged.insert(wish.stage);
+        }
+        let mut source = StageSource::Local;
+        let found = match (record, &answer.stage) {
+            (Some(record), _) => Some(record),
+            (None, Some((_, stage))) if search.lost.iter().any(|blob| stage.has_blob(blob)) => {
+                self.damaged.insert(wish.stage);
+                None
+            }
+            (None, Some((from, stage))) => {
+                remote::adopt(search.home, index, stage, search.now)?;
+                source = *from;
+                if source == StageSource::Repo {
+                    self.published.insert(wish.stage, stage.manifest());
+                    self.blobs.extend(stage.blobs());
+                }
+                Some(stage.record.clone())
+            }
+            (None, None) => None,
+        };
+        if let Some(manifest) = answer.published {
+            self.published.insert(wish.stage, manifest);
+            source = if found.is_some() { source } else { StageSource::Repo };
+        }
+        if source != StageSource::Local {
+            self.sources.insert(wish.stage, source);
+        }
+        let there = found.is_some() || self.published.contains_key(&wish.stage);
+        if let Some(record) = found {
+            self.found.insert(wish.stage, Arc::new(record));
+        }
+        if there && wish.last && search.roles.main.is_some() && !self.published.contains_key(&wish.stage) {
+            self.unpublished.insert(wish.stage);
+        }
+        Ok(!there || (wish.record && !self.found.contains_key(&wish.stage)))
+    }
 }
 
 fn nodes(plan: &Plan) -> BTreeMap<StageDigest, Node<'_>> {

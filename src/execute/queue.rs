@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use stages::StageDigest;
 
+use super::claims::Hold;
 use super::need::{Need, Node};
+use super::publish::{Publication, Publisher};
 use super::worker::{Made, Worker};
 use super::{Engine, Error};
-use crate::report::{Event, StageId};
+use crate::report::{Event, StageId, StageStatus};
 use crate::storage::StageRecord;
 
 /// The records of the stages that a stage needs.
@@ -24,14 +26,19 @@ struct Job<'a> {
 }
 
 /// Makes all missing stages. The first failure ends the run once the stages at work are done with; no other is begun.
-pub(super) fn run(engine: &Engine<'_>, need: Need<'_>) -> (BTreeMap<StageDigest, Made>, Result<(), Error>) {
+pub(super) fn run(
+    engine: &Engine<'_>,
+    need: Need<'_>,
+    publisher: &Publisher<'_>,
+    hold: &Hold,
+) -> (BTreeMap<StageDigest, Made>, Result<(), Error>) {
     let workers = engine.settings.parallel.min(need.missing.len()).max(1);
     let (jobs, job_receiver) = mpsc::channel::<Job<'_>>();
     let job_receiver = Mutex::new(job_receiver);
     let (done_sender, done) = mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            let (done_sender, job_receiver) = (done_sender.clone(), &job_receiver);
+            let (done_sender, job_receiver, hold) = (done_sender.clone(), &job_receiver, hold.clone());
             scope.spawn(move || {
                 let mut worker = None;
                 loop {
@@ -39,7 +46,11 @@ pub(super) fn run(engine: &Engine<'_>, need: Need<'_>) -> (BTreeMap<StageDigest,
                     let job = job_receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(Job { node, needs }) = job else { break };
                     let make = AssertUnwindSafe(|| {
-                        Worker::reopen(&mut worker, engine).and_then(|worker| worker.make(node, &needs))
+                        let worker = match &mut worker {
+                            Some(worker) => worker,
+                            none => none.insert(Worker::open(engine, hold.clone())?),
+                        };
+                        worker.make(node, &needs)
                     });
                     // A panic is a defect: it ends the run as any failure does, not by hanging it.
                     let made = catch_unwind(make).unwrap_or(Err(Error::WorkerDied));
@@ -51,7 +62,7 @@ pub(super) fn run(engine: &Engine<'_>, need: Need<'_>) -> (BTreeMap<StageDigest,
         }
         drop(done_sender);
         let mut queue = Queue::new(need, workers);
-        let result = queue.run(engine, jobs, &done);
+        let result = queue.run(engine, publisher, jobs, &done);
         (queue.made, result)
     })
 }
@@ -96,12 +107,13 @@ impl<'a> Queue<'a> {
     fn run(
         &mut self,
         engine: &Engine<'_>,
+        publisher: &Publisher<'_>,
         jobs: mpsc::Sender<Job<'a>>,
         done: &mpsc::Receiver<(StageDigest, Node<'a>, Result<Made, Error>)>,
     ) -> Result<(), Error> {
         let mut failure: Option<Error> = None;
         loop {
-            while failure.is_none() && self.idle > 0 && !engine.cancel.is_cancelled() {
+            while failure.is_none() && self.idle > 0 && !engine.cancel.is_cancelled() && !publisher.has_failed() {
                 let Some(node) = self.ready.pop_front() else { break };
                 let needs = node
                     .stage
@@ -122,7 +134,17 @@ impl<'a> Queue<'a> {
             self.idle += 1;
             self.busy -= 1;
             match result {
-                Ok(made) => self.finish(digest, made),
+                Ok(made) => {
+                    let (image, platform) = (node.image.name.clone(), node.image.platform.clone());
+                    let record = Arc::clone(&made.record);
+                    publisher.publish(&Publication {
+                        image,
+                        platform,
+                        record,
+                        fresh: made.status != StageStatus::Reused,
+                    });
+                    self.finish(digest, made);
+                }
                 Err(error) => {
                     if !matches!(error, Error::Interrupted) {
                         let id = StageId { image: node.image.name.clone(), stage: node.stage.slot.name().to_owned() };

@@ -9,13 +9,16 @@ use stages::digest::{Encoder, lineage};
 use stages::plan::StageTask;
 use stages::{ContentId, StageDigest};
 
+use super::claims::{Hold, Pulse, Turn};
 use super::need::Node;
 use super::queue::Records;
 use super::second_key::second_key;
-use super::{Engine, Error, base, git_content, imports, packages, post, step};
+use super::{Engine, Error, base, claims, git_content, imports, packages, post, remote, step};
 use crate::layer;
 use crate::report::{Event, StageId, StageStatus};
-use crate::storage::{BlobStore, GitRecipe, Home, Index, LayerRecord, LayerSource, LayerUse, Lock, StageRecord};
+use crate::storage::{
+    BlobStore, GitRecipe, Home, Index, LayerRecord, LayerSource, LayerUse, Lock, RemoteStage, RemoteStore, StageRecord,
+};
 
 /// A stage that is there now.
 #[derive(Debug, Clone)]
@@ -53,6 +56,8 @@ impl Content {
 pub(super) struct Worker<'e, 'a> {
     pub(super) engine: &'e Engine<'a>,
     pub(super) index: Index,
+    /// Has claims renewed.
+    hold: Hold,
 }
 
 /// A stage at work: what it is and what it needs.
@@ -105,11 +110,16 @@ impl Task<'_> {
 }
 
 impl<'e, 'a> Worker<'e, 'a> {
-    /// The worker in `slot`, opened when it is not there yet.
+    /// A worker whose claims that thread renews.
+    pub(super) fn open(engine: &'e Engine<'a>, hold: Hold) -> Result<Self, Error> {
+        Ok(Self { engine, index: Index::open(engine.home)?, hold })
+    }
+
+    /// The worker in `slot`, opened when it is not there yet, for work that claims nothing.
     pub(super) fn reopen<'s>(slot: &'s mut Option<Self>, engine: &'e Engine<'a>) -> Result<&'s mut Self, Error> {
         match slot {
             Some(worker) => Ok(worker),
-            None => Ok(slot.insert(Self { engine, index: Index::open(engine.home)? })),
+            None => Ok(slot.insert(Self::open(engine, claims::nobody())?)),
         }
     }
 
@@ -133,13 +143,50 @@ impl<'e, 'a> Worker<'e, 'a> {
             self.index.save_stage(&record, self.engine.settings.now)?;
             return Ok(self.finished(&id, record, StageStatus::Relabelled, start, None));
         }
+        if let Some(Turn::Adopt(theirs)) = self.take_turn(&task)? {
+            let record = self.adopt(&theirs)?;
+            return Ok(self.finished(&id, record, StageStatus::Reused, start, None));
+        }
         self.engine.events.send(Event::StageStarted { id: id.clone(), digest });
         let below = node.stage.parent.map_or(0, |parent| needs.get(&parent).map_or(0, |record| record.layers.len()));
-        let content = self.dispatch(&task).map_err(|error| error.in_stage(&id))?;
+        let content = match self.dispatch(&task) {
+            Ok(content) => content,
+            Err(error) => {
+                let _over = self.hold.send(Pulse::Release(digest));
+                return Err(error.in_stage(&id));
+            }
+        };
         let size = self.added(&content, below)?;
         let record = self.record(&task, key, lineage, content, start.elapsed().as_millis() as u64);
-        self.index.save_stage(&record, self.engine.settings.now)?;
+        let record = match self.published_meanwhile(&task)? {
+            Some(theirs) => self.adopt(&theirs)?,
+            None => {
+                self.index.save_stage(&record, self.engine.settings.now)?;
+                record
+            }
+        };
         Ok(self.finished(&id, record, StageStatus::Built, start, Some(size)))
+    }
+
+    /// The main storage, for a stage that is claimed there.
+    fn claimed_in(&self, task: &Task<'_>) -> Option<&'e RemoteStore> {
+        self.engine.roles.main.as_ref().filter(|_| may_differ(&task.node.stage.task))
+    }
+
+    fn take_turn(&self, task: &Task<'_>) -> Result<Option<Turn>, Error> {
+        let Some(main) = self.claimed_in(task) else { return Ok(None) };
+        claims::take_turn(self.engine, main, &task.id, &task.node.stage.digest, &self.hold).map(Some)
+    }
+
+    /// What another builder has published while this one was at it: it took over, as this one seemed to be gone.
+    fn published_meanwhile(&self, task: &Task<'_>) -> Result<Option<Box<RemoteStage>>, Error> {
+        let Some(main) = self.claimed_in(task) else { return Ok(None) };
+        claims::standing(self.engine, main, &task.id, &task.node.stage.digest)
+    }
+
+    fn adopt(&mut self, theirs: &RemoteStage) -> Result<StageRecord, Error> {
+        remote::adopt(self.engine.home, &mut self.index, theirs, self.engine.settings.now)?;
+        Ok(theirs.record.clone())
     }
 
     fn lock(&self, id: &StageId, digest: &StageDigest) -> Result<Lock, Error> {
@@ -246,7 +293,8 @@ impl<'e, 'a> Worker<'e, 'a> {
         let is_good = match &known {
             None => false,
             Some((known, trusted)) => {
-                layer_is_there(self.engine.home, known) && (*trusted || verify(self.engine.home, &self.index, known)?)
+                is_directory_there(self.engine.home, known)
+                    && (*trusted || verify(self.engine.home, &self.index, known)?)
             }
         };
         if is_good {
@@ -263,6 +311,11 @@ impl<'e, 'a> Worker<'e, 'a> {
         }
         Ok(Some(content_id))
     }
+}
+
+/// Whether two builders of a stage may come to different bytes: what they run may depend on the time or the weather.
+fn may_differ(task: &StageTask) -> bool {
+    matches!(task, StageTask::Run { .. } | StageTask::Packages { .. } | StageTask::Base { .. })
 }
 
 /// How many threads read the files of a layer.
@@ -350,10 +403,12 @@ fn presence(store: &Store<'_>, layer: &LayerRecord) -> Usable {
     }
 }
 
-fn layer_is_there(home: &Home, layer: &LayerRecord) -> bool {
+/// Whether a layer is kept as a directory that is there. One that is known as a blob of a registry is not: what was made here
+/// counts for more than what somebody says of it.
+pub(super) fn is_directory_there(home: &Home, layer: &LayerRecord) -> bool {
     match &layer.source {
         LayerSource::Directory { directory, .. } => home.snapshot(directory).is_dir(),
-        _ => true,
+        _ => false,
     }
 }
 

@@ -3,21 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stages::plan::{Plan, PlannedImage, StageTask};
-use stages::{ImageName, Platform, StageDigest};
+use stages::{BlobId, ImageName, Platform, StageDigest};
 
 use super::namespace::{domain, ownership};
 use super::project::{OpenProject, ProjectOptions};
+use super::repositories::{Promotion, Repositories, Tags, promote, promotions};
 use super::{Error, select};
 use crate::builder::native::{self, Mode, NativeBuilder};
 use crate::builder::{Builder, CancelToken};
-use crate::execute::{self, Engine, ExportRequest, Exported, Made, Need, Output, RunDirectories, Settings};
+use crate::execute::{self, Engine, ExportRequest, Exported, Made, Need, Output, RunDirectories, Search, Settings};
 use crate::image::write::Destination;
 use crate::layer::Compression;
 use crate::report::{BuildReport, Event, EventSink, StageReport, StageSource, StageStatus};
-use crate::storage::{Home, Index};
+use crate::storage::{self, Home, Index, Roles, StageRecord};
 
 /// A stage that another stager makes is waited for this long.
 const LOCK_DEADLINE: Duration = Duration::from_secs(3 * 3600);
@@ -31,6 +32,8 @@ pub struct BuildOptions {
     pub images: Vec<String>,
     /// `--output` texts; `%image%` stands for the image's name.
     pub outputs: Vec<String>,
+    /// Stage storages in registries.
+    pub repositories: Repositories,
     /// How new layers are compressed when they leave.
     pub compression: Compression,
     /// How many stages are made at once.
@@ -60,32 +63,19 @@ pub enum Built {
 /// Builds images of a project.
 pub fn build(options: &BuildOptions, events: &Arc<dyn EventSink>, cancel: &CancelToken) -> Result<Built, Error> {
     let project = OpenProject::open(&options.project, &options.store, cancel, events)?;
-    let plan = project.plan()?;
+    let plan = project.plan(options.repositories.main.as_ref())?;
     let images = select(&plan, &options.images)?;
     refuse_dockerfiles(&plan, &images)?;
     let outputs = outputs(&options.outputs, &images)?;
+    let roles = options.repositories.open(&project.registry);
+    let promotions = promotions(&images, &roles)?;
     let home = Home::open(&options.store, options.user)?;
-    let mut index = Index::open(&home)?;
-    let mode = native::current_mode();
-    if let Some(mode) = mode {
-        execute::bind_store(&home, &mut index, domain(mode))?;
-    }
-    let need = execute::look(&plan, &images, &home, &index, &project.repository, &project.remotes)?;
-    let idle = need.missing() == 0 && outputs.is_empty();
-    if !idle && mode.is_none() {
-        return Ok(Built::NeedsNamespace);
-    }
-    events.send(Event::Planned { images: images.len(), stages: need.missing() });
-    let run = Run { options, project: &project, plan: &plan, images, home: &home, events, cancel };
+    let run = Run { options, project: &project, plan: &plan, images, home: &home, roles: &roles, events, cancel };
     std::thread::scope(|scope| {
-        let uncommitted = scope.spawn(|| project.warn_of_mapped(events));
-        let result = match mode {
-            Some(mode) if !idle => run.make(&mut index, need, mode, &outputs),
-            _ => run.reuse(&mut index, &need),
-        };
         // Its answer is a warning at most; a look that failed says nothing of the build.
-        let _looked = uncommitted.join();
-        result
+        let mut uncommitted = None;
+        let mut look = || _ = uncommitted.get_or_insert_with(|| scope.spawn(|| project.warn_of_mapped(events)));
+        run.until_nothing_is_lost(&outputs, &promotions, &mut look)
     })
 }
 
@@ -136,13 +126,84 @@ struct Run<'a> {
     plan: &'a Plan,
     images: Vec<&'a PlannedImage>,
     home: &'a Home,
+    roles: &'a Roles,
     events: &'a Arc<dyn EventSink>,
     cancel: &'a CancelToken,
 }
 
+/// What a run sets out from.
+struct Start<'s> {
+    mode: Mode,
+    outputs: &'s [Output],
+    promotions: &'s [Promotion],
+    search: Search<'s>,
+}
+
 impl Run<'_> {
+    /// Builds; what a registry turns out not to have is made again, and the build goes on from there.
+    fn until_nothing_is_lost(
+        &self,
+        outputs: &[Output],
+        promotions: &[Promotion],
+        on_build: &mut dyn FnMut(),
+    ) -> Result<Built, Error> {
+        let mut index = Index::open(self.home)?;
+        let mode = native::current_mode();
+        if let Some(mode) = mode {
+            execute::bind_store(self.home, &mut index, domain(mode))?;
+        }
+        let mut lost = BTreeSet::new();
+        loop {
+            let built = self.attempt(&mut index, mode, &lost, outputs, promotions, on_build)?;
+            let blob = match &built {
+                Built::Failed(_, error) => error.lost_blob(),
+                Built::Done(_) | Built::NeedsNamespace => None,
+            };
+            match (blob, &built) {
+                (Some(blob), Built::Failed(_, error)) if lost.len() < MAX_LOST && lost.insert(blob) => {
+                    index.forget_blob(&blob)?;
+                    let message = format!("{}; what needs it is made again", with_causes(error));
+                    self.events.send(Event::Warning { message });
+                }
+                _ => return Ok(built),
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        index: &mut Index,
+        mode: Option<Mode>,
+        lost: &BTreeSet<BlobId>,
+        outputs: &[Output],
+        promotions: &[Promotion],
+        on_build: &mut dyn FnMut(),
+    ) -> Result<Built, Error> {
+        let search = Search {
+            home: self.home,
+            repository: &self.project.repository,
+            remotes: &self.project.remotes,
+            roles: self.roles,
+            records: !outputs.is_empty(),
+            lost,
+            now: self.options.now,
+            events: &**self.events,
+        };
+        let need = execute::look(&search, index, self.plan, &self.images)?;
+        let idle = need.is_met() && outputs.is_empty();
+        match mode {
+            None if !idle => return Ok(Built::NeedsNamespace),
+            _ => self.events.send(Event::Planned { images: self.images.len(), stages: need.missing() }),
+        }
+        on_build();
+        match mode {
+            Some(mode) if !idle => self.make(index, need, Start { mode, outputs, promotions, search }),
+            _ => self.reuse(index, &need, promotions),
+        }
+    }
+
     /// Everything is there: says so, and notes that it was used.
-    fn reuse(&self, index: &mut Index, need: &Need<'_>) -> Result<Built, Error> {
+    fn reuse(&self, index: &mut Index, need: &Need<'_>, promotions: &[Promotion]) -> Result<Built, Error> {
         let stale: Vec<StageDigest> = need
             .found()
             .filter(|record| index.last_used(record).is_ok_and(|used| used.is_some_and(|used| self.is_stale(used))))
@@ -151,7 +212,20 @@ impl Run<'_> {
         if !stale.is_empty() {
             index.touch_stages(&stale, self.options.now)?;
         }
-        Ok(Built::Done(Box::new(self.report(&Progressed::default(), &BTreeMap::new()))))
+        let mut done = Progressed::of(need);
+        let promoted = promote(promotions, self.roles, &done.published);
+        Ok(self.ended(&mut done, promoted))
+    }
+
+    /// The end of a run that made all it had to.
+    fn ended(&self, done: &mut Progressed, promoted: Result<Tags, Error>) -> Built {
+        match promoted {
+            Ok(tags) => {
+                done.tags = tags;
+                Built::Done(Box::new(self.report(done)))
+            }
+            Err(error) => Built::Failed(Box::new(self.report(done)), Box::new(error)),
+        }
     }
 
     /// A use is noted when the last one noted is an hour old: cleanup counts in hours, and a look-up should not write.
@@ -159,14 +233,14 @@ impl Run<'_> {
         self.options.now - last_used >= 3600
     }
 
-    fn make(&self, index: &mut Index, need: Need<'_>, mode: Mode, outputs: &[Output]) -> Result<Built, Error> {
+    fn make(&self, index: &mut Index, need: Need<'_>, start: Start<'_>) -> Result<Built, Error> {
         self.home.reclaim()?;
         index.reap_leases(is_alive)?;
         let run = format!("{}-{}", std::process::id(), self.options.now);
         let wanted: Vec<StageDigest> =
             self.closure().iter().flat_map(|image| image.stages.iter().map(|stage| stage.digest)).collect();
         index.take_leases(&run, &wanted, self.options.now)?;
-        let result = self.make_leased(index, need, mode, outputs);
+        let result = self.make_leased(index, need, start);
         empty_trash(self.home);
         // A build's own failure says more than that of dropping its leases, which the next run does as well.
         let dropped = index.drop_leases(&run);
@@ -175,7 +249,7 @@ impl Run<'_> {
         Ok(built)
     }
 
-    fn make_leased(&self, index: &mut Index, need: Need<'_>, mode: Mode, outputs: &[Output]) -> Result<Built, Error> {
+    fn make_leased(&self, index: &mut Index, need: Need<'_>, start: Start<'_>) -> Result<Built, Error> {
         let builder = NativeBuilder::new(&native::own_program()).map_err(Error::Builder)?;
         if need.missing() > 0 {
             self.events.send(Event::Note { message: builder.describe() });
@@ -184,6 +258,8 @@ impl Run<'_> {
             home: self.home,
             builder: &builder,
             registry: &self.project.registry,
+            roles: self.roles,
+            damaged: need.damaged().clone(),
             repository: &self.project.repository,
             remotes: &self.project.remotes,
             gate: &self.project.gate,
@@ -191,23 +267,56 @@ impl Run<'_> {
             cancel: self.cancel,
             run_directories: RunDirectories::default(),
             settings: Settings {
+                run: fs_err::read_to_string("/proc/sys/kernel/random/uuid")
+                    .map_err(storage::Error::Io)?
+                    .trim()
+                    .to_owned(),
                 project: self.plan.project.clone(),
                 parallel: self.options.parallel,
-                ownership: ownership(mode),
+                ownership: ownership(start.mode),
+                compression: self.options.compression,
                 now: self.options.now,
+                looked: Instant::now(),
                 lock_deadline: LOCK_DEADLINE,
             },
         };
-        let missing: BTreeSet<StageDigest> = need.missing_stages().copied().collect();
-        let (made, result) = execute::execute(&engine, need);
-        let done = Progressed { made, missing };
-        if let Err(error) = result {
-            return Ok(Built::Failed(Box::new(self.report(&done, &BTreeMap::new())), Box::new(error.into())));
+        let elsewhere = self.elsewhere(&start.search, index, &need)?;
+        let mut done = Progressed::of(&need);
+        let outcome = execute::execute(&engine, need, elsewhere);
+        done.made = outcome.made;
+        done.published = outcome.published;
+        if let Err(error) = outcome.result {
+            return Ok(Built::Failed(Box::new(self.report(&done)), Box::new(error.into())));
         }
-        match self.export(&engine, index, &done, outputs) {
-            Ok(exported) => Ok(Built::Done(Box::new(self.report(&done, &exported)))),
-            Err(error) => Ok(Built::Failed(Box::new(self.report(&done, &BTreeMap::new())), Box::new(error))),
+        match self.export(&engine, index, &done, start.outputs) {
+            Ok(exported) => done.exported = exported,
+            Err(error) => return Ok(Built::Failed(Box::new(self.report(&done)), Box::new(error))),
         }
+        let promoted = promote(start.promotions, self.roles, &done.published);
+        Ok(self.ended(&mut done, promoted))
+    }
+
+    /// Records that are here and may not be in the storages that are written: of images that the main one lacks, and what came
+    /// from others.
+    fn elsewhere<'n>(
+        &'n self,
+        search: &Search<'_>,
+        index: &Index,
+        need: &Need<'_>,
+    ) -> Result<Vec<(&'n PlannedImage, StageRecord)>, Error> {
+        let mut elsewhere = Vec::new();
+        for image in self.closure() {
+            let whole = need.is_unpublished(image);
+            for stage in &image.stages {
+                let record = match need.found_elsewhere(&stage.digest) {
+                    Some(record) => Some(record.clone()),
+                    None if whole => search.record(index, &stage.digest)?,
+                    None => None,
+                };
+                elsewhere.extend(record.map(|record| (image, record)));
+            }
+        }
+        Ok(elsewhere)
     }
 
     fn export(
@@ -241,15 +350,18 @@ impl Run<'_> {
         closure(self.plan, &self.images)
     }
 
-    fn report(&self, done: &Progressed, exported: &BTreeMap<(ImageName, Platform), Exported>) -> BuildReport {
+    fn report(&self, done: &Progressed) -> BuildReport {
         let mut report = BuildReport::planned(self.plan);
         let wanted: BTreeSet<_> =
             self.closure().iter().map(|image| (image.name.clone(), image.platform.clone())).collect();
         report.images.retain(|image| wanted.contains(&(image.name.clone(), image.platform.clone())));
         for image in &mut report.images {
-            if let Some(exported) = exported.get(&(image.name.clone(), image.platform.clone())) {
-                image.manifest = Some(exported.manifest);
-                image.tags.clone_from(&exported.references);
+            let key = (image.name.clone(), image.platform.clone());
+            image.manifest = done.published.get(&image.digest).copied();
+            image.tags = done.tags.get(&key).cloned().unwrap_or_default();
+            if let Some(exported) = done.exported.get(&key) {
+                image.manifest = image.manifest.or(Some(exported.manifest));
+                image.tags.extend(exported.references.iter().cloned());
             }
             image.stages.iter_mut().for_each(|stage| done.fill(stage));
         }
@@ -288,9 +400,26 @@ struct Progressed {
     made: BTreeMap<StageDigest, Made>,
     /// Stages that were not there when it began.
     missing: BTreeSet<StageDigest>,
+    /// Where those were that came from a registry.
+    sources: BTreeMap<StageDigest, StageSource>,
+    /// Manifests in the main storage.
+    published: BTreeMap<StageDigest, BlobId>,
+    exported: BTreeMap<(ImageName, Platform), Exported>,
+    /// What images are called in registries.
+    tags: Tags,
 }
 
 impl Progressed {
+    /// What is known before anything is made.
+    fn of(need: &Need<'_>) -> Self {
+        Self {
+            missing: need.missing_stages().copied().collect(),
+            sources: need.sources().clone(),
+            published: need.published().clone(),
+            ..Self::default()
+        }
+    }
+
     /// What became of a stage: one that was not missing was there, and one that was neither made nor there is still planned.
     fn fill(&self, stage: &mut StageReport) {
         match self.made.get(&stage.digest) {
@@ -302,8 +431,17 @@ impl Progressed {
             None if self.missing.contains(&stage.digest) => {}
             None => stage.status = StageStatus::Reused,
         }
-        stage.source = (stage.status == StageStatus::Reused).then_some(StageSource::Local);
+        let source = self.sources.get(&stage.digest).copied().unwrap_or(StageSource::Local);
+        stage.source = (stage.status == StageStatus::Reused).then_some(source);
     }
+}
+
+/// How many blobs may be lost before a build gives up on its registries.
+const MAX_LOST: usize = 16;
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Deletes what was moved to the trash, for a second at the most: what is left is for a later run. This comes after the work,

@@ -1,6 +1,6 @@
 //! Why an operation failed.
 
-use stages::ImageName;
+use stages::{BlobId, ImageName};
 
 use crate::builder::BuilderError;
 use crate::config::ConfigError;
@@ -8,7 +8,7 @@ use crate::execute;
 use crate::git::GitError;
 use crate::image::write::DestinationError;
 use crate::plan::PlanError;
-use crate::{giterminism, storage};
+use crate::{giterminism, registry, storage};
 
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
@@ -115,12 +115,51 @@ pub enum Error {
     /// Running the plan.
     #[error(transparent)]
     Execute(#[from] execute::Error),
+    /// A tag to publish.
+    #[error("`{tag}` is no tag that an image can be published under")]
+    Tag {
+        /// With the image's name filled in.
+        tag: String,
+        /// Why not.
+        #[source]
+        source: registry::Error,
+    },
+    /// Two images under one tag.
+    #[error("the images {} would both be published as `{reference}`", quoted(images))]
+    TagTwice {
+        /// Where.
+        reference: String,
+        /// Which images.
+        images: [ImageName; 2],
+    },
+    /// A finished image.
+    #[error("cannot publish `{reference}`")]
+    Publish {
+        /// Under which name.
+        reference: String,
+        /// Why not.
+        #[source]
+        source: registry::Error,
+    },
+    /// A thread ended without an answer.
+    #[error("a worker ended without an answer")]
+    WorkerDied,
     /// A stage that was there is gone.
     #[error("the last stage of image `{image}` was removed while this build ran")]
     Vanished {
         /// Which image.
         image: ImageName,
     },
+}
+
+impl Error {
+    /// The blob that a registry doesn't have, or not as it should be, when that is why the run failed.
+    pub(super) fn lost_blob(&self) -> Option<BlobId> {
+        match self {
+            Self::Execute(error) => error.lost_blob(),
+            _ => None,
+        }
+    }
 }
 
 fn quoted(images: &[ImageName]) -> String {

@@ -7,6 +7,7 @@ mod giterminism;
 mod mapped;
 mod namespace;
 mod project;
+mod repositories;
 mod selection;
 
 pub use build::{BuildOptions, Built, build};
@@ -14,4 +15,5 @@ pub use ci_env::{CiEnv, CiEnvError, CiEnvOptions, CiSystem, ci_env};
 pub use error::Error;
 pub use giterminism::{Checked, RefusedItem, check_giterminism};
 pub use project::{OpenProject, ProjectFiles, ProjectOptions, RegistryAccess, TemplateOptions};
+pub use repositories::Repositories;
 pub use selection::{Selection, select};

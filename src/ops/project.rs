@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use stages::filter::PathFilter;
 use stages::plan::Plan;
-use stages::spec::SecretSource;
+use stages::spec::{Project, SecretSource};
 use stages::{BlobId, ImageName, ObjectId, Platform};
 
 use super::Error;
@@ -357,14 +357,15 @@ impl OpenProject {
         Ok(Self { repository, head, tree, gate, config, remotes, registry, mode })
     }
 
-    /// Plans all its images.
-    pub fn plan(&self) -> Result<Plan, Error> {
+    /// Plans all its images. Those that name another one name it in that repository, or by the project's name.
+    pub fn plan(&self, repository: Option<&registry::Repository>) -> Result<Plan, Error> {
         let latest = |reference: &str, platform: &Platform| -> Result<BlobId, registry::Error> {
             let reference: Reference = reference.parse()?;
             Ok(self.registry.image(&reference, platform)?.0.digest)
         };
         let facts = plan::CommitFacts::new(&self.repository, self.tree.clone(), &self.remotes, &self.gate, &latest);
-        plan::plan(&self.config.project, self.head.commit.clone(), &facts).map_err(|error| {
+        let project = Project { repository: repository.map(ToString::to_string), ..self.config.project.clone() };
+        plan::plan(&project, self.head.commit.clone(), &facts).map_err(|error| {
             let place = self.config.places.get(&error.image).cloned();
             // The place is that of the rendered text until a diagnostic is relocated to the file that people edit.
             let marked = place.map(|place| Diagnostic::error("").at(place));

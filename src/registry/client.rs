@@ -142,13 +142,18 @@ impl Client {
         upload::send(&self.core, &task, upload, &Content { digest, size, open })
     }
 
+    /// Begins an upload, for [`Client::upload_blob`].
+    pub fn start_upload(&self, repository: &Repository) -> Result<Upload, Error> {
+        upload::start(&self.core, &Task::new("begin an upload to", repository), repository)
+    }
+
     /// Takes a blob over from another repository of the same registry. Where that can't be, an upload has begun; it goes
     /// on with [`Client::upload_blob`].
     pub fn mount_blob(&self, repository: &Repository, digest: BlobId, from: &Repository) -> Result<Mount, Error> {
         upload::mount(&self.core, &blob_task("mount blob", repository, digest), repository, digest, from)
     }
 
-    /// Sends a blob through an upload that [`Client::mount_blob`] has begun.
+    /// Sends a blob through an upload that [`Client::mount_blob`] or [`Client::start_upload`] has begun.
     pub fn upload_blob(&self, upload: Upload, digest: BlobId, size: u64, open: &OpenBlob<'_>) -> Result<Pushed, Error> {
         let task = blob_task("push blob", &upload.repository, digest);
         upload::send(&self.core, &task, upload, &Content { digest, size, open })

@@ -284,6 +284,12 @@ impl Error {
         Ok(*inner.downcast::<Self>().expect("in_io saw its type"))
     }
 
+    /// Whether the registry says of a manifest that it doesn't have a blob that is named there.
+    pub fn is_blob_unknown(&self) -> bool {
+        let unknown = |code: &String| code == "MANIFEST_BLOB_UNKNOWN" || code == "BLOB_UNKNOWN";
+        self.answer().is_some_and(|answer| answer.codes.iter().any(unknown))
+    }
+
     pub(super) fn protocol(task: &Task, reason: impl Into<String>) -> Self {
         Self::Protocol { task: task.clone(), reason: reason.into() }
     }

@@ -17,8 +17,11 @@ use stages::{BlobId, ContentId, StageDigest};
 use super::record::{LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StoredBlob};
 use super::{Error, Home};
 
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_index.sql"), include_str!("../../migrations/0002_selections.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_index.sql"),
+    include_str!("../../migrations/0002_selections.sql"),
+    include_str!("../../migrations/0003_blob_origins.sql"),
+];
 
 /// Waits of one process for another's write end after this.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -399,28 +402,50 @@ impl Index {
         Ok(directories.into_iter().collect())
     }
 
-    /// The compressed form of a layer.
-    pub fn layer_blob(&self, layer: &ContentId, encoding: &str) -> Result<Option<StoredBlob>, Error> {
-        let mut statement = self.sql(
-            self.connection
-                .prepare_cached("SELECT blob, diff_id, size FROM layer_blobs WHERE layer = ?1 AND encoding = ?2"),
-        )?;
+    /// The compressed form of a layer, and the reference that it can be had by when a registry has it.
+    pub fn layer_blob(&self, layer: &ContentId, encoding: &str) -> Result<Option<(StoredBlob, Option<String>)>, Error> {
+        let mut statement = self.sql(self.connection.prepare_cached(
+            "SELECT blob, diff_id, size, origin FROM layer_blobs WHERE layer = ?1 AND encoding = ?2",
+        ))?;
         let row = statement
             .query_row(params![layer.as_bytes(), encoding], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get(3)?))
             })
             .optional();
-        Ok(self.sql(row)?.and_then(|(blob, diff_id, size)| {
+        Ok(self.sql(row)?.and_then(|(blob, diff_id, size, origin)| {
             let (blob, diff_id): (BlobId, BlobId) = (blob.parse().ok()?, diff_id.parse().ok()?);
-            Some(StoredBlob { blob, diff_id, size: size as u64 })
+            Some((StoredBlob { blob, diff_id, size: size as u64 }, origin))
         }))
     }
 
-    /// Saves the compressed form of a layer.
-    pub fn save_layer_blob(&self, layer: &ContentId, encoding: &str, blob: &StoredBlob) -> Result<(), Error> {
+    /// Saves the compressed form of a layer; `origin` is the reference that it can be had by.
+    pub fn save_layer_blob(
+        &self,
+        layer: &ContentId,
+        encoding: &str,
+        blob: &StoredBlob,
+        origin: Option<&str>,
+    ) -> Result<(), Error> {
         self.execute(
-            "INSERT OR REPLACE INTO layer_blobs (layer, encoding, blob, diff_id, size) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![layer.as_bytes(), encoding, blob.blob.to_string(), blob.diff_id.to_string(), blob.size as i64],
+            "INSERT OR REPLACE INTO layer_blobs (layer, encoding, blob, diff_id, size, origin) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                layer.as_bytes(),
+                encoding,
+                blob.blob.to_string(),
+                blob.diff_id.to_string(),
+                blob.size as i64,
+                origin
+            ],
+        )
+    }
+
+    /// Forgets that a blob can be had anywhere: layers that are kept as this blob, and what is known of its whereabouts.
+    pub fn forget_blob(&self, blob: &BlobId) -> Result<(), Error> {
+        self.execute("DELETE FROM layer_blobs WHERE blob = ?1", params![blob.to_string()])?;
+        self.execute(
+            "DELETE FROM layers WHERE json_extract(source, '$.type') = 'blob' AND json_extract(source, '$.blob') = ?1",
+            params![blob.to_string()],
         )
     }
 

@@ -1,4 +1,4 @@
-//! Where stages live on this machine.
+//! Where stages live: on this machine, and in registries ([`RemoteStore`], in the [`Roles`] that a build gives them).
 //!
 //! One versioned root (`$STAGER_HOME`):
 //!
@@ -28,6 +28,8 @@ mod home;
 mod index;
 mod lock;
 mod record;
+mod remote;
+mod roles;
 
 pub use blob::{BlobStore, NewBlob};
 pub use home::{Home, TempDir};
@@ -37,6 +39,10 @@ pub use record::{
     DirectoriesRecipe, GitRecipe, LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StoredBlob,
     SymlinkRecipe, base_chain,
 };
+pub use remote::{
+    Claim, Found, PublishedLayer, RECORD_ANNOTATION, RECORD_VERSION, RemoteStage, RemoteStore, copy_image,
+};
+pub use roles::Roles;
 
 /// Why the store can't serve.
 #[derive(Debug, thiserror::Error)]

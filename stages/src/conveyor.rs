@@ -394,8 +394,7 @@ impl<F: Facts> Conveyor<'_, F> {
     fn planned_variables(&self, variables: &[crate::spec::ImageVariable]) -> Vec<PlannedVariable> {
         let planned = |variable: &crate::spec::ImageVariable| PlannedVariable {
             source: self.image_digest(&variable.image),
-            // As long as images are published nowhere, they are known by the project's name.
-            repository: self.project.name.to_string(),
+            repository: self.project.repository.clone().unwrap_or_else(|| self.project.name.to_string()),
             variable: variable.clone(),
         };
         variables.iter().map(planned).collect()

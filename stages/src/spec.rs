@@ -19,6 +19,10 @@ pub struct Project {
     pub platforms: Vec<Platform>,
     /// Enters the `from` stage of every image that has none of its own; empty when not set.
     pub cache_version: String,
+    /// The repository that images are named in where one names another; `None` as long as they are published nowhere: then
+    /// they are known by the project's name.
+    #[serde(skip)]
+    pub repository: Option<String>,
     /// Images and artifacts.
     pub images: Vec<ImageSpec>,
 }

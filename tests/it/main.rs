@@ -38,6 +38,7 @@ mod outputs;
 mod packages;
 mod pulls;
 mod rootless;
+mod stage_storage;
 mod steps;
 mod tidy;
 mod werf;

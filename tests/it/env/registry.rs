@@ -45,6 +45,52 @@ impl Registry {
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.daemon.stdout().lines().filter_map(parse).collect()
     }
+
+    /// The requests that `work` makes.
+    pub(crate) fn during<T>(&self, work: impl FnOnce() -> T) -> (T, Vec<Request>) {
+        let before = self.requests().len();
+        let result = work();
+        let mark = format!("/v2/mark-{before}/manifests/1");
+        self.get(&mark);
+        let mut requests = Vec::new();
+        wait_until("a request in the access log", || {
+            requests = self.requests().split_off(before);
+            requests.iter().any(|request| request.path == mark)
+        });
+        requests.retain(|request| request.path != mark);
+        (result, requests)
+    }
+
+    /// The answer to a GET request, headers and all.
+    pub(crate) fn get(&self, path: &str) -> String {
+        use std::io::{Read, Write};
+
+        let mut connection = std::net::TcpStream::connect(self.address()).unwrap();
+        write!(connection, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The tags of a repository, sorted.
+    pub(crate) fn tags(&self, repository: &str) -> Vec<String> {
+        let directory = self.repository(repository).join("_manifests/tags");
+        let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+        let mut tags: Vec<String> = entries.map(|tag| tag.unwrap().file_name().into_string().unwrap()).collect();
+        tags.sort();
+        tags
+    }
+
+    /// Where a repository is on disk.
+    fn repository(&self, repository: &str) -> std::path::PathBuf {
+        self.daemon.path().join("data/docker/registry/v2/repositories").join(repository)
+    }
+
+    /// Takes a blob away from a repository, as a garbage collection does.
+    pub(crate) fn lose(&self, repository: &str, digest: &str) {
+        let hex = digest.trim_start_matches("sha256:");
+        fs::remove_dir_all(self.repository(repository).join("_layers/sha256").join(hex)).unwrap();
+    }
 }
 
 const CONFIGURATION: &str = "version: 0.1
@@ -69,14 +115,8 @@ fn parse(line: &str) -> Option<Request> {
 
 #[test]
 fn the_registry_answers_and_logs_requests() {
-    use std::io::{Read, Write};
-
     let registry = need!(Registry::start());
-    let mut connection = std::net::TcpStream::connect(registry.address()).unwrap();
-    let request = format!("GET /v2/none/manifests/1 HTTP/1.0\r\nHost: {}\r\n\r\n", registry.address());
-    connection.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).unwrap();
+    let answer = registry.get("/v2/none/manifests/1");
     assert!(answer.contains("MANIFEST_UNKNOWN"), "{answer}");
     wait_until("the request in the access log", || !registry.requests().is_empty());
     let expected = Request { method: "GET".into(), path: "/v2/none/manifests/1".into(), status: 404 };

@@ -117,6 +117,16 @@ impl Running {
         kill_process(self.pid, Signal::KILL).expect("the program runs");
     }
 
+    /// Stops the program and all that it started.
+    pub(crate) fn stop(&self) {
+        kill_process_group(self.pid, Signal::STOP).expect("the program runs");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        kill_process_group(self.pid, Signal::CONT).expect("the program runs");
+    }
+
     /// Waits for the end: of the program, and of everything that still holds its output.
     pub(crate) fn finish(mut self) -> Output {
         let stdout = self.output_of(|running| &running.stdout);

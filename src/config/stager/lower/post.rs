@@ -135,7 +135,12 @@ pub(super) fn publish(context: &mut Context<'_>, publish: Option<&At<Publish>>, 
 }
 
 fn tags(context: &mut Context<'_>, field: Option<&At<OneOrMany<String>>>) -> Vec<String> {
-    let tags = context.list("tags", field, |text| check_tag(text).map(|()| text.to_owned()));
+    // The name of an image that is put in has letters that tags can have.
+    let check =
+        |text: &str| check_tag(&text.replace("%image%", "image")).map_err(|why| why.replace("image", "%image%"));
+    let tags = context.list("tags", field, |text| {
+        if text.contains("%image%") { check(text) } else { check_tag(text) }.map(|()| text.to_owned())
+    });
     let mut seen = BTreeSet::new();
     let twice = tags.iter().find(|tag| !seen.insert(*tag));
     if let (Some(tag), Some(field)) = (twice, field) {

@@ -1,0 +1,208 @@
+//! Who makes a stage, when several builders of one storage want it.
+//!
+//! A stage whose bytes may come out differently is claimed before it is made (see [`crate::storage::Claim`]): written, and read
+//! again a little later, when all who wrote at the same time find the last of them. Whoever finds the claim of another waits for
+//! the result and adopts it; when that claim is not renewed, its owner is gone, and the next one
+//! takes over. Before a result is published its owner looks once more: one that was stopped for longer than its claim lived
+//! finds somebody else's, and adopts what came of that.
+//!
+//! One thread renews all claims of a run.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use stages::StageDigest;
+
+use super::remote::unreadable;
+use super::{Engine, Error};
+use crate::report::{Event, StageId};
+use crate::storage::{Claim, Found, RemoteStage, RemoteStore};
+
+/// How often claims are renewed: a few times within their life.
+const BEAT: Duration = Duration::from_secs(7);
+
+/// How often somebody else's claim is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The shortest time between writing a claim and reading it again.
+const SETTLE: Duration = Duration::from_millis(15);
+
+/// What may be added to that where the registry is slow.
+const LONGEST_SETTLE: Duration = Duration::from_secs(2);
+
+/// What a builder may do with a stage.
+pub(super) enum Turn {
+    /// Make it, and publish it if the claim still stands then.
+    Make,
+    /// Take what another has made.
+    Adopt(Box<RemoteStage>),
+}
+
+/// Tells the thread that renews claims.
+pub(super) type Hold = mpsc::Sender<Pulse>;
+
+/// What it is told.
+pub(super) enum Pulse {
+    Hold(StageDigest),
+    /// It is about to be published: no renewal may come after that. The answer says that none will.
+    Done(StageDigest, mpsc::Sender<()>),
+    /// It will not be: others need not wait.
+    Release(StageDigest),
+}
+
+/// Starts to renew the claims of a run. The thread ends when all senders are gone, and releases what is held then.
+pub(super) fn start<'scope, 'env>(scope: &'scope Scope<'scope, 'env>, engine: &'env Engine<'env>) -> Hold {
+    let (hold, pulses) = mpsc::channel();
+    scope.spawn(move || renew(engine, &pulses));
+    hold
+}
+
+/// Ends the renewals of a claim, before the stage is published in its place.
+pub(super) fn end(hold: &Hold, stage: StageDigest) {
+    let (answer, answered) = mpsc::channel();
+    if hold.send(Pulse::Done(stage, answer)).is_ok() {
+        // A thread that is gone renews nothing.
+        let _gone = answered.recv();
+    }
+}
+
+/// For who claims nothing.
+pub(super) fn nobody() -> Hold {
+    mpsc::channel().0
+}
+
+fn renew(engine: &Engine<'_>, pulses: &mpsc::Receiver<Pulse>) {
+    let Some(main) = &engine.roles.main else { return };
+    let mut held: BTreeMap<StageDigest, u64> = BTreeMap::new();
+    let mut next = Instant::now() + BEAT;
+    loop {
+        match pulses.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(Pulse::Hold(stage)) => drop(held.insert(stage, 0)),
+            Ok(Pulse::Done(stage, answer)) => {
+                held.remove(&stage);
+                // Who asked may have been interrupted.
+                let _gone = answer.send(());
+            }
+            Ok(Pulse::Release(stage)) => {
+                if held.remove(&stage).is_some() {
+                    write_over_own(engine, main, &stage, u64::MAX, true);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                held.retain(|stage, beat| {
+                    *beat += 1;
+                    write_over_own(engine, main, stage, *beat, false)
+                });
+                next = Instant::now() + BEAT;
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                for stage in held.into_keys() {
+                    write_over_own(engine, main, &stage, u64::MAX, true);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Writes a claim where our own stands; whether it did. What can't be reached now is tried at the next beat.
+fn write_over_own(engine: &Engine<'_>, main: &RemoteStore, stage: &StageDigest, beat: u64, released: bool) -> bool {
+    let owner = engine.settings.run.clone();
+    match main.stage(stage) {
+        Ok(Found::Claimed(claim)) if claim.owner == owner => {
+            let _next_beat = main.put_claim(stage, &Claim { owner, beat, released });
+            true
+        }
+        Ok(_) => false,
+        Err(_unreachable) => true,
+    }
+}
+
+/// Waits until this builder may make a stage, or another one has.
+pub(super) fn take_turn(
+    engine: &Engine<'_>,
+    main: &RemoteStore,
+    id: &StageId,
+    stage: &StageDigest,
+    hold: &Hold,
+) -> Result<Turn, Error> {
+    let failed = |source| unreadable(main, source);
+    let mut watch = Watch::default();
+    loop {
+        engine.check_cancelled()?;
+        let asked = Instant::now();
+        match main.stage(stage).map_err(failed)? {
+            Found::Stage(found) if !engine.damaged.contains(stage) => return Ok(Turn::Adopt(found)),
+            Found::Claimed(claim) if claim.owner != engine.settings.run && !watch.is_void(&claim) => {
+                watch.wait(engine, id)?;
+            }
+            Found::Claimed(claim) if claim.owner == engine.settings.run => {
+                // Nobody is going to listen any more when the run is over.
+                let _over = hold.send(Pulse::Hold(*stage));
+                return Ok(Turn::Make);
+            }
+            _ => {
+                let claim = Claim { owner: engine.settings.run.clone(), beat: 0, released: false };
+                main.put_claim(stage, &claim).map_err(failed)?;
+                // Others may have been as slow between looking and writing; not so if this one was stopped in between.
+                std::thread::sleep(SETTLE + (2 * asked.elapsed()).min(LONGEST_SETTLE));
+            }
+        }
+    }
+}
+
+/// The stage as another builder has published it; `None` when it is ours to publish.
+pub(super) fn standing(
+    engine: &Engine<'_>,
+    main: &RemoteStore,
+    id: &StageId,
+    stage: &StageDigest,
+) -> Result<Option<Box<RemoteStage>>, Error> {
+    let mut watch = Watch::default();
+    loop {
+        engine.check_cancelled()?;
+        match main.stage(stage).map_err(|source| unreadable(main, source))? {
+            Found::Stage(found) if !engine.damaged.contains(stage) => return Ok(Some(found)),
+            Found::Claimed(claim) if claim.owner != engine.settings.run && !watch.is_void(&claim) => {
+                watch.wait(engine, id)?;
+            }
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// Watches somebody else's claim.
+#[derive(Default)]
+struct Watch {
+    seen: Option<(Claim, Instant)>,
+    since: Option<Instant>,
+}
+
+impl Watch {
+    /// Whether a claim need not be waited for: it was given up, or has not been renewed for its life.
+    fn is_void(&mut self, claim: &Claim) -> bool {
+        match &self.seen {
+            Some((seen, at)) if seen == claim => claim.released || at.elapsed() > Claim::LIFE,
+            _ => {
+                self.seen = Some((claim.clone(), Instant::now()));
+                claim.released
+            }
+        }
+    }
+
+    /// Waits a little, and says so the first time.
+    fn wait(&mut self, engine: &Engine<'_>, id: &StageId) -> Result<(), Error> {
+        let what = || format!("stage `{}` of image `{}`, which another builder makes", id.stage, id.image);
+        let since = *self.since.get_or_insert_with(|| {
+            engine.events.send(Event::Waiting { what: what() });
+            Instant::now()
+        });
+        if since.elapsed() > engine.settings.lock_deadline {
+            return Err(Error::ClaimDeadline { what: what(), waited: since.elapsed() });
+        }
+        std::thread::sleep(LOOK);
+        Ok(())
+    }
+}

@@ -1,0 +1,450 @@
+//! Stages on their way to the storages in registries, while later stages are still being made.
+//!
+//! Each storage has one loop that owns what is known of it, and a few workers. A stage is *prepared* (its layers packed, if
+//! nobody has the tag yet), its blobs are brought in, each one once whichever stages share it, and its tags come last. Whoever
+//! finds the tag taken adopts what is there: two builders of a stage come to one result without a lock.
+//!
+//! Nothing is undone after a failure: blobs that have arrived are found by the next run, which goes on from there.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::Duration;
+
+use stages::{BlobId, ImageName, Platform, StageDigest};
+
+use super::blobs::{self, LayerBlob};
+use super::claims::{self, Hold};
+use super::describe::{Description, describe};
+use super::remote::unreadable;
+use super::worker::Worker;
+use super::{Engine, Error};
+use crate::registry::{Client, Mount, Reference, Repository};
+use crate::report::{Event, StageId};
+use crate::storage::{BlobStore, PublishedLayer, RemoteStore, StageRecord};
+
+/// How many workers a storage has: they wait for the registry most of the time.
+const WORKERS: usize = 4;
+
+/// A stage to bring to the storages.
+#[derive(Debug, Clone)]
+pub(super) struct Publication {
+    pub(super) image: ImageName,
+    pub(super) platform: Platform,
+    pub(super) record: Arc<StageRecord>,
+    /// It was made in this run: nobody is likely to have it yet.
+    pub(super) fresh: bool,
+}
+
+/// What the main storage has from the start.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    /// Blobs that are there.
+    pub(super) blobs: BTreeSet<BlobId>,
+}
+
+/// Brings stages to all storages that are written.
+pub(super) struct Publisher<'scope> {
+    main: Option<Handle<'scope>>,
+    caches: Vec<Handle<'scope>>,
+    failed: Arc<AtomicBool>,
+}
+
+struct Handle<'scope> {
+    messages: mpsc::Sender<Message>,
+    thread: ScopedJoinHandle<'scope, (BTreeMap<StageDigest, BlobId>, Option<Error>)>,
+}
+
+impl<'scope> Publisher<'scope> {
+    /// Starts the loops of the storages.
+    pub(super) fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        engine: &'env Engine<'env>,
+        known: Known,
+        hold: &Hold,
+    ) -> Self {
+        let failed = Arc::new(AtomicBool::new(false));
+        let start = |store: &'env RemoteStore, known: Known, main: Option<(Arc<AtomicBool>, Hold)>| {
+            let (messages, inbox) = mpsc::channel();
+            let sender = messages.clone();
+            let (failed, hold) = main.unzip();
+            let desk = Desk::new(engine, store, known, hold);
+            let thread = scope.spawn(move || desk.run(sender, &inbox, failed));
+            Handle { messages, thread }
+        };
+        let main =
+            engine.roles.main.as_ref().map(|store| start(store, known, Some((Arc::clone(&failed), hold.clone()))));
+        let caches = engine.roles.cache.iter().map(|store| start(store, Known::default(), None)).collect();
+        Self { main, caches, failed }
+    }
+
+    /// Takes a stage.
+    pub(super) fn publish(&self, publication: &Publication) {
+        for handle in self.main.iter().chain(&self.caches) {
+            // A loop that has ended says why at the end.
+            let _ended = handle.messages.send(Message::Publish(publication.clone()));
+        }
+    }
+
+    /// Whether the main storage can't be written.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all is there. Returns the manifests of the stages in the main storage.
+    pub(super) fn finish(self, engine: &Engine<'_>) -> (BTreeMap<StageDigest, BlobId>, Result<(), Error>) {
+        for handle in self.main.iter().chain(&self.caches) {
+            let _ended = handle.messages.send(Message::Close);
+        }
+        for cache in self.caches {
+            if let Ok((_, Some(error))) = cache.thread.join()
+                && !engine.cancel.is_cancelled()
+            {
+                let message = format!("a cache repository is not filled: {}", with_causes(&error));
+                engine.events.send(Event::Warning { message });
+            }
+        }
+        match self.main.map(|main| main.thread.join()) {
+            None => (BTreeMap::new(), Ok(())),
+            Some(Ok((manifests, failure))) => (manifests, failure.map_or(Ok(()), Err)),
+            Some(Err(_panic)) => (BTreeMap::new(), Err(Error::WorkerDied)),
+        }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+enum Message {
+    Publish(Publication),
+    Close,
+    Done(usize, Result<Done, Error>),
+}
+
+/// What a worker does. The number is the parcel's.
+enum Work {
+    Prepare(Publication),
+    Layer(LayerBlob),
+    Config(Arc<Description>),
+    Tags(Publication, Arc<Description>),
+}
+
+enum Done {
+    Prepared(Description),
+    Blob(BlobId),
+    /// The tag stands, on this manifest.
+    Tagged(BlobId),
+}
+
+/// A stage on its way.
+struct Parcel {
+    publication: Publication,
+    description: Option<Arc<Description>>,
+    /// Blobs that are not there yet.
+    missing: usize,
+}
+
+/// The loop of one storage.
+struct Desk<'a> {
+    engine: &'a Engine<'a>,
+    store: &'a RemoteStore,
+    known: Known,
+    /// Has claims renewed, where stages are claimed.
+    hold: Option<Hold>,
+    parcels: Vec<Parcel>,
+    /// Blobs on their way → the parcels that wait for them.
+    awaited: BTreeMap<BlobId, Vec<usize>>,
+    backlog: VecDeque<(usize, Work)>,
+    busy: usize,
+    manifests: BTreeMap<StageDigest, BlobId>,
+}
+
+impl<'a> Desk<'a> {
+    fn new(engine: &'a Engine<'a>, store: &'a RemoteStore, known: Known, hold: Option<Hold>) -> Self {
+        Self {
+            engine,
+            store,
+            known,
+            hold,
+            parcels: Vec::new(),
+            awaited: BTreeMap::new(),
+            backlog: VecDeque::new(),
+            busy: 0,
+            manifests: BTreeMap::new(),
+        }
+    }
+
+    fn run(
+        mut self,
+        sender: mpsc::Sender<Message>,
+        inbox: &mpsc::Receiver<Message>,
+        failed: Option<Arc<AtomicBool>>,
+    ) -> (BTreeMap<StageDigest, BlobId>, Option<Error>) {
+        let (work, jobs) = mpsc::channel::<(usize, Work)>();
+        let jobs = Mutex::new(jobs);
+        let (engine, store, hold) = (self.engine, self.store, self.hold.take());
+        let failure = std::thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                let (sender, jobs, hold) = (sender.clone(), &jobs, hold.clone());
+                scope.spawn(move || {
+                    let mut worker = None;
+                    loop {
+                        // Held while waiting for a job, which is all that the other idle workers do too.
+                        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let Ok((parcel, work)) = job else { break };
+                        let done = Worker::reopen(&mut worker, engine)
+                            .and_then(|worker| Hand { worker, store, hold: hold.clone() }.does(work));
+                        if sender.send(Message::Done(parcel, done)).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            self.attend(work, inbox, failed.as_deref())
+        });
+        (self.manifests, failure)
+    }
+
+    /// Takes messages until the last parcel is there, or something failed and nothing is under way any more.
+    fn attend(
+        &mut self,
+        work: mpsc::Sender<(usize, Work)>,
+        inbox: &mpsc::Receiver<Message>,
+        failed: Option<&AtomicBool>,
+    ) -> Option<Error> {
+        let (mut failure, mut closed) = (None, false);
+        loop {
+            while failure.is_none() && self.busy < WORKERS {
+                let Some(job) = self.backlog.pop_front() else { break };
+                self.busy += 1;
+                if work.send(job).is_err() {
+                    return Some(Error::WorkerDied);
+                }
+            }
+            if self.busy == 0 && (failure.is_some() || (closed && self.backlog.is_empty())) {
+                return failure;
+            }
+            match inbox.recv() {
+                Err(_) => return failure.or(Some(Error::WorkerDied)),
+                Ok(Message::Close) => closed = true,
+                Ok(Message::Publish(publication)) => self.accept(publication),
+                Ok(Message::Done(parcel, done)) => {
+                    self.busy -= 1;
+                    match done {
+                        Ok(done) => self.done(parcel, done),
+                        Err(error) => {
+                            failed.into_iter().for_each(|failed| failed.store(true, Ordering::Relaxed));
+                            failure = failure.or(Some(error));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, publication: Publication) {
+        let parcel = self.parcels.len();
+        self.backlog.push_back((parcel, Work::Prepare(publication.clone())));
+        self.parcels.push(Parcel { publication, description: None, missing: 0 });
+    }
+
+    fn done(&mut self, parcel: usize, done: Done) {
+        match done {
+            Done::Prepared(description) => self.prepared(parcel, description),
+            Done::Blob(blob) => {
+                self.known.blobs.insert(blob);
+                for waiting in self.awaited.remove(&blob).unwrap_or_default() {
+                    self.parcels[waiting].missing -= 1;
+                    self.tag_when_whole(waiting);
+                }
+            }
+            Done::Tagged(manifest) => {
+                self.manifests.insert(self.parcels[parcel].publication.record.digest, manifest);
+            }
+        }
+    }
+
+    fn prepared(&mut self, parcel: usize, description: Description) {
+        let description = Arc::new(description);
+        let layers = description.layers.iter().map(|layer| (layer.blob.blob, Work::Layer(layer.clone())));
+        let config = (description.config_digest(), Work::Config(Arc::clone(&description)));
+        let mut wanted = BTreeSet::new();
+        for (blob, work) in layers.chain([config]) {
+            if self.known.blobs.contains(&blob) || !wanted.insert(blob) {
+                continue;
+            }
+            // One at a time: registries have been seen to lose a blob that arrives twice at once.
+            let waiting = self.awaited.entry(blob).or_default();
+            if waiting.is_empty() {
+                self.backlog.push_back((parcel, work));
+            }
+            waiting.push(parcel);
+        }
+        self.parcels[parcel].missing = wanted.len();
+        self.parcels[parcel].description = Some(description);
+        self.tag_when_whole(parcel);
+    }
+
+    fn tag_when_whole(&mut self, parcel: usize) {
+        let Parcel { publication, description: Some(description), missing: 0 } = &self.parcels[parcel] else { return };
+        // Before other blobs: what is whole should be of use to others soon.
+        self.backlog.push_front((parcel, Work::Tags(publication.clone(), Arc::clone(description))));
+    }
+}
+
+/// One worker at work.
+struct Hand<'h, 'e, 'a> {
+    worker: &'h mut Worker<'e, 'a>,
+    store: &'h RemoteStore,
+    /// Has claims renewed, where stages are claimed.
+    hold: Option<Hold>,
+}
+
+impl Hand<'_, '_, '_> {
+    fn does(&mut self, work: Work) -> Result<Done, Error> {
+        self.worker.engine.check_cancelled()?;
+        match work {
+            Work::Prepare(publication) => self.prepare(&publication),
+            Work::Layer(layer) => {
+                self.bring_layer(&layer)?;
+                Ok(Done::Blob(layer.blob.blob))
+            }
+            Work::Config(description) => {
+                self.bring_config(&description)?;
+                Ok(Done::Blob(description.config_digest()))
+            }
+            Work::Tags(publication, description) => self.tag(&publication, &description),
+        }
+    }
+
+    fn prepare(&mut self, publication: &Publication) -> Result<Done, Error> {
+        let Publication { image, platform, record, fresh } = publication;
+        if !fresh && let Some(manifest) = self.tagged(&record.digest)? {
+            return Ok(Done::Tagged(manifest));
+        }
+        let compression = self.worker.engine.settings.compression;
+        Ok(Done::Prepared(describe(self.worker, image, platform, record, compression)?))
+    }
+
+    /// The manifest that a stage's tag stands on, if it may stay.
+    fn tagged(&self, digest: &StageDigest) -> Result<Option<BlobId>, Error> {
+        if self.hold.is_some() && self.worker.engine.damaged.contains(digest) {
+            return Ok(None);
+        }
+        self.store.manifest(digest).map_err(|source| unreadable(self.store, source))
+    }
+
+    /// The manifest of the stage as others have published it by now. A record without its image is of a builder that did not
+    /// get any further: the image follows.
+    fn taken(&self, publication: &Publication) -> Result<Option<BlobId>, Error> {
+        let digest = publication.record.digest;
+        let Some(hold) = &self.hold else { return self.tagged(&digest) };
+        claims::end(hold, digest);
+        let id = StageId { image: publication.image.clone(), stage: publication.record.slot.name().to_owned() };
+        let Some(theirs) = claims::standing(self.worker.engine, self.store, &id, &digest)? else { return Ok(None) };
+        if self.tagged(&digest)?.is_none() {
+            let failed = |source| Error::Push { reference: self.store.image(&digest).to_string(), source };
+            self.store.put_image(&digest, &theirs.image).map_err(failed)?;
+        }
+        Ok(Some(theirs.manifest()))
+    }
+
+    fn bring_layer(&mut self, layer: &LayerBlob) -> Result<(), Error> {
+        bring_blob(self.worker, self.store.client(), self.store.repository(), layer)
+    }
+
+    fn bring_config(&self, description: &Description) -> Result<(), Error> {
+        let repository = self.store.repository();
+        let failed =
+            |source| Error::Push { reference: format!("{repository}@{}", description.config_digest()), source };
+        push_bytes(self.store.client(), repository, &description.config).map_err(failed)
+    }
+
+    fn tag(&mut self, publication: &Publication, description: &Description) -> Result<Done, Error> {
+        let layers: Vec<PublishedLayer> =
+            description.layers.iter().map(|layer| PublishedLayer { diff_id: layer.blob.diff_id }).collect();
+        // Right before the tags: what another has published since stays.
+        if let Some(manifest) = self.taken(publication)? {
+            return Ok(Done::Tagged(manifest));
+        }
+        let (store, digest) = (self.store, publication.record.digest);
+        let failed = |source| Error::Push { reference: store.image(&digest).to_string(), source };
+        let mut attempts = UNKNOWN_BLOB_ATTEMPTS;
+        loop {
+            match store.put_stage(&publication.record, &description.manifest, &layers) {
+                Err(error) if attempts > 0 && error.is_blob_unknown() => {
+                    // It was cleaned away in between, or the registry is behind its own answers.
+                    description.layers.iter().try_for_each(|layer| self.bring_layer(layer))?;
+                    self.bring_config(description)?;
+                    std::thread::sleep(PAUSE * (UNKNOWN_BLOB_ATTEMPTS + 1 - attempts));
+                    attempts -= 1;
+                }
+                Err(source) => return Err(failed(source)),
+                Ok(()) => return Ok(Done::Tagged(description.manifest_digest)),
+            }
+        }
+    }
+}
+
+/// How often blobs are brought again that a registry says it doesn't know when it gets the manifest.
+const UNKNOWN_BLOB_ATTEMPTS: u32 = 4;
+
+/// The pause before a manifest is tried again; it grows with each try.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Brings a layer's blob into a repository: it is there, or comes from another repository of the same registry, or is sent.
+pub(super) fn bring_blob(
+    worker: &mut Worker<'_, '_>,
+    client: &Client,
+    repository: &Repository,
+    layer: &LayerBlob,
+) -> Result<(), Error> {
+    let blob = layer.blob;
+    let failed = |source| Error::Push { reference: format!("{repository}@{}", blob.blob), source };
+    let origin = layer.origin.as_ref().and_then(|origin| origin.parse::<Reference>().ok());
+    let upload = match origin {
+        Some(origin) if origin.repository() == repository => {
+            if client.has_blob(repository, blob.blob).map_err(failed)? {
+                return Ok(());
+            }
+            client.start_upload(repository).map_err(failed)?
+        }
+        Some(origin) if origin.repository().registry() == repository.registry() => {
+            match client.mount_blob(repository, blob.blob, origin.repository()).map_err(failed)? {
+                Mount::Mounted => return Ok(()),
+                Mount::Started(upload) => upload,
+            }
+        }
+        _ => {
+            if client.has_blob(repository, blob.blob).map_err(failed)? {
+                return Ok(());
+            }
+            blobs::fetch_blob(worker, layer)?;
+            client.start_upload(repository).map_err(failed)?
+        }
+    };
+    blobs::fetch_blob(worker, layer)?;
+    let store = BlobStore::new(worker.engine.home.clone());
+    let open = |offset: u64| -> io::Result<Box<dyn Read>> {
+        let mut file = store.open(&blob.blob).map_err(io::Error::other)?.ok_or(io::ErrorKind::NotFound)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Box::new(file))
+    };
+    client.upload_blob(upload, blob.blob, blob.size, &open).map_err(failed)?;
+    Ok(())
+}
+
+/// Brings a small blob into a repository.
+pub(super) fn push_bytes(client: &Client, repository: &Repository, bytes: &[u8]) -> Result<(), crate::registry::Error> {
+    let open = |offset: u64| -> io::Result<Box<dyn Read>> {
+        let rest = bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+        Ok(Box::new(io::Cursor::new(rest.to_vec())))
+    };
+    client.push_blob(repository, crate::sha256::Sha256::of(bytes), bytes.len() as u64, &open)?;
+    Ok(())
+}

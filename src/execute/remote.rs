@@ -1,0 +1,147 @@
+//! Stages of registries: asked for side by side, and taken into the index.
+
+use std::sync::Mutex;
+
+use stages::StageDigest;
+
+use super::{Error, blobs, worker};
+use crate::layer::Compression;
+use crate::registry;
+use crate::report::StageSource;
+use crate::storage::{
+    BlobStore, Found, Home, Index, LayerRecord, LayerSource, RemoteStage, RemoteStore, Roles, StoredBlob,
+};
+
+/// How many questions are out at once.
+const QUESTIONS: usize = 16;
+
+/// What is asked of the registries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Question {
+    pub(super) stage: StageDigest,
+    /// Whether it is enough to know that the main storage has it.
+    pub(super) existence: bool,
+    /// Whether the stage itself is wanted where existence is not enough.
+    pub(super) record: bool,
+}
+
+/// What came back.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// The manifest that the main storage has.
+    pub(super) published: Option<stages::BlobId>,
+    /// The stage, and where it was found.
+    pub(super) stage: Option<(StageSource, Box<RemoteStage>)>,
+    /// Whether the main storage has something of that name that can't be used.
+    pub(super) damaged: bool,
+    /// For people.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Asks all questions; answers come in the same order. A failure of the main storage ends the run, that of another one is a
+/// warning.
+pub(super) fn ask(roles: &Roles, questions: &[Question]) -> Result<Vec<Answer>, Error> {
+    let next = Mutex::new(questions.iter().enumerate());
+    let take = || next.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+    let mut answers = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..questions.len().min(QUESTIONS))
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut answered = Vec::new();
+                    while let Some((at, question)) = take() {
+                        answered.push((at, ask_one(roles, question)));
+                    }
+                    answered
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect::<Vec<_>>()
+    });
+    answers.sort_by_key(|(at, _)| *at);
+    if answers.len() < questions.len() {
+        return Err(Error::WorkerDied);
+    }
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+fn ask_one(roles: &Roles, question: &Question) -> Result<Answer, Error> {
+    let mut answer = Answer::default();
+    if let (Some(main), true) = (&roles.main, question.existence) {
+        answer.published = main.manifest(&question.stage).map_err(|source| unreadable(main, source))?;
+    }
+    if answer.published.is_some() || !question.record {
+        return Ok(answer);
+    }
+    for (source, store) in sources(roles) {
+        match store.stage(&question.stage) {
+            Ok(Found::Stage(stage)) => {
+                answer.stage = Some((source, stage));
+                break;
+            }
+            Ok(Found::Nothing | Found::Claimed(_)) => {}
+            Ok(Found::Damaged { reason }) => {
+                answer.damaged |= source == StageSource::Repo;
+                answer.warnings.push(format!("a stage that can't be used, and will be made again: {reason}"));
+            }
+            Err(error) if source == StageSource::Repo => return Err(unreadable(store, error)),
+            Err(error @ registry::Error::Cancelled { .. }) => return Err(unreadable(store, error)),
+            Err(error) => answer.warnings.push(format!("{} is left out: {error}", store.repository())),
+        }
+    }
+    Ok(answer)
+}
+
+/// The storages in the order in which they are asked.
+fn sources(roles: &Roles) -> impl Iterator<Item = (StageSource, &RemoteStore)> {
+    let cache = roles.cache.iter().map(|store| (StageSource::Cache, store));
+    let main = roles.main.iter().map(|store| (StageSource::Repo, store));
+    cache.chain(main).chain(roles.secondary.iter().map(|store| (StageSource::Secondary, store)))
+}
+
+pub(super) fn unreadable(store: &RemoteStore, source: registry::Error) -> Error {
+    Error::StageStorage { repository: store.repository().to_string(), source }
+}
+
+/// Takes a stage of a registry into the index: its layers are blobs that are fetched when somebody needs their bytes. What
+/// is here already, made on this machine, stays.
+pub(super) fn adopt(home: &Home, index: &mut Index, stage: &RemoteStage, now: i64) -> Result<(), Error> {
+    for layer in &stage.layers {
+        adopt_layer(home, index, layer, now)?;
+    }
+    index.forget_stage(&stage.record.digest)?;
+    Ok(index.save_stage(&stage.record, now)?)
+}
+
+fn adopt_layer(home: &Home, index: &mut Index, layer: &LayerRecord, now: i64) -> Result<(), Error> {
+    let LayerSource::Blob { blob, size, media_type, diff_id, origin } = &layer.source else { return Ok(()) };
+    let store = BlobStore::new(home.clone());
+    match index.layer(&layer.content_id)? {
+        None => drop(index.save_layer(layer, now)?),
+        Some((known, _)) => match &known.source {
+            LayerSource::Blob { blob, size, .. } if store.has(blob, *size) => {}
+            LayerSource::Blob { .. } => index.save_recipe(layer, now)?,
+            LayerSource::Directory { .. } if !worker::is_directory_there(home, &known) => {
+                index.forget_layer(&layer.content_id)?;
+                index.save_layer(layer, now)?;
+            }
+            LayerSource::Directory { .. } | LayerSource::Git { .. } | LayerSource::Symlinks { .. } => {}
+        },
+    }
+    if let Some(compression) = compression(media_type) {
+        let stored = StoredBlob { blob: *blob, diff_id: *diff_id, size: *size };
+        let encoding = blobs::encoding(compression);
+        let here =
+            index.layer_blob(&layer.content_id, &encoding)?.is_some_and(|(blob, _)| store.has(&blob.blob, blob.size));
+        if !here {
+            index.save_layer_blob(&layer.content_id, &encoding, &stored, origin.as_deref())?;
+        }
+    }
+    Ok(())
+}
+
+/// The compression that a media type of ours stands for.
+fn compression(media_type: &str) -> Option<Compression> {
+    [Compression::Gzip, Compression::Zstd, Compression::None]
+        .into_iter()
+        .find(|compression| blobs::media_type(*compression) == media_type)
+}

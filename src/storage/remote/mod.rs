@@ -1,0 +1,194 @@
+//! A stage storage in a registry: one repository.
+//!
+//! A stage is two tags, each named after its digest in hex:
+//!
+//! - `<digest>`: the stage as an OCI image, for any tool. Its manifest is a function of what the stage holds, so that stages
+//!   that hold the same are one image, and a deployment by digest sees no change where there is none.
+//! - `<digest>.record`: the same image with stager's record of the stage in an annotation ([`document`]).
+//!
+//! Blobs come first, then the record, then the tag of the image: whoever sees that one finds all the rest. There are point
+//! look-ups only; nothing here lists tags.
+//!
+//! *Invariant:* a record is believed when the digest computed from what it says is the one that was asked for, and its layers
+//! are those of the manifest it came in. Anything else is no stage.
+
+mod claim;
+mod copy;
+mod document;
+
+use std::time::Duration;
+
+use stages::{BlobId, StageDigest};
+
+use super::record::{LayerRecord, LayerSource, StageRecord};
+use crate::image::spec::{Document, Manifest, media_type};
+use crate::registry::{self, Client, Reference, Repository};
+use crate::sha256::Sha256;
+
+pub use claim::Claim;
+pub use copy::copy_image;
+pub use document::{PublishedLayer, RECORD_ANNOTATION, RECORD_VERSION};
+
+/// A repository with stages.
+#[derive(Debug, Clone)]
+pub struct RemoteStore {
+    client: Client,
+    repository: Repository,
+}
+
+/// A stage as a repository has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemoteStage {
+    /// Its record.
+    pub record: StageRecord,
+    /// Its layers, bottom first, as blobs of the repository.
+    pub layers: Vec<LayerRecord>,
+    /// Its manifest as an image.
+    pub image: Manifest,
+}
+
+/// What a look-up found.
+#[derive(Debug)]
+pub enum Found {
+    /// The stage.
+    Stage(Box<RemoteStage>),
+    /// A builder that is making it.
+    Claimed(Claim),
+    /// Nothing of that name.
+    Nothing,
+    /// Something that can't be used.
+    Damaged {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl RemoteStore {
+    /// The stages in that repository.
+    pub fn new(client: Client, repository: Repository) -> Self {
+        Self { client, repository }
+    }
+
+    /// Where it is.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// What speaks to its registry.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The reference of a stage as an image.
+    pub fn image(&self, stage: &StageDigest) -> Reference {
+        self.repository.with_tag(&stage.to_string()).expect("64 hexadecimal digits are a tag")
+    }
+
+    fn record(&self, stage: &StageDigest) -> Reference {
+        self.repository.with_tag(&format!("{stage}.record")).expect("digits and letters are a tag")
+    }
+
+    /// The manifest of a stage; one HEAD request.
+    pub fn manifest(&self, stage: &StageDigest) -> Result<Option<BlobId>, registry::Error> {
+        absent_is_none(self.client.resolve(&self.image(stage)).map(|descriptor| descriptor.digest))
+    }
+
+    /// A stage with its record; one GET request.
+    pub fn stage(&self, stage: &StageDigest) -> Result<Found, registry::Error> {
+        let reference = self.record(stage);
+        let raw = match self.client.manifest(&reference) {
+            Ok(raw) => raw,
+            Err(registry::Error::NotFound { .. }) => return Ok(Found::Nothing),
+            Err(error @ (registry::Error::DigestMismatch { .. } | registry::Error::SizeMismatch { .. })) => {
+                return Ok(Found::Damaged { reason: error.to_string() });
+            }
+            Err(error) => return Err(error),
+        };
+        let manifest = match raw.parse() {
+            Ok(Document::Manifest(manifest)) => *manifest,
+            Ok(Document::Index(_)) => return Ok(Found::Damaged { reason: format!("{reference} is an index") }),
+            Err(error) => return Ok(Found::Damaged { reason: error.to_string() }),
+        };
+        if let Some(claim) = Claim::read(&manifest) {
+            return Ok(Found::Claimed(claim));
+        }
+        Ok(match document::read(&manifest, stage, &self.image(stage).to_string()) {
+            Ok(found) => Found::Stage(Box::new(found)),
+            Err(reason) => Found::Damaged { reason: format!("{reference}: {reason}") },
+        })
+    }
+
+    /// Puts the two tags of a stage whose blobs are all there. `image` is its manifest.
+    pub fn put_stage(
+        &self,
+        record: &StageRecord,
+        image: &Manifest,
+        layers: &[PublishedLayer],
+    ) -> Result<(), registry::Error> {
+        let with_record = document::write(record, image, layers);
+        self.client.put_manifest(&self.record(&record.digest), &with_record.to_bytes(), media_type::MANIFEST)?;
+        self.put_image(&record.digest, image)
+    }
+
+    /// Puts the tag of a stage whose record is there.
+    pub fn put_image(&self, stage: &StageDigest, image: &Manifest) -> Result<(), registry::Error> {
+        self.client.put_manifest(&self.image(stage), &image.to_bytes(), media_type::MANIFEST).map(drop)
+    }
+
+    /// Puts a claim in the place of a stage's record.
+    pub fn put_claim(&self, stage: &StageDigest, claim: &Claim) -> Result<(), registry::Error> {
+        let (reference, bytes) = (self.record(stage), claim.manifest().to_bytes());
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..UNKNOWN_BLOB_ATTEMPTS {
+            match self.client.put_manifest(&reference, &bytes, media_type::MANIFEST) {
+                // The first claim in this repository; or registries that lose a blob for a moment which comes twice at once.
+                Err(error) if error.is_blob_unknown() => self.push_bytes(claim::EMPTY)?,
+                other => return other.map(drop),
+            }
+            std::thread::sleep(pause);
+            pause *= 2;
+        }
+        self.client.put_manifest(&reference, &bytes, media_type::MANIFEST).map(drop)
+    }
+
+    /// Brings a small blob into the repository.
+    pub fn push_bytes(&self, bytes: &[u8]) -> Result<(), registry::Error> {
+        let open = |offset: u64| -> std::io::Result<Box<dyn std::io::Read>> {
+            let rest = bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+            Ok(Box::new(std::io::Cursor::new(rest.to_vec())))
+        };
+        self.client.push_blob(&self.repository, Sha256::of(bytes), bytes.len() as u64, &open).map(drop)
+    }
+}
+
+/// How often a claim is tried whose blob the registry doesn't know, and the first pause, which doubles.
+const UNKNOWN_BLOB_ATTEMPTS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+fn absent_is_none<T>(result: Result<T, registry::Error>) -> Result<Option<T>, registry::Error> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(registry::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl RemoteStage {
+    /// The digest of its manifest as an image.
+    pub fn manifest(&self) -> BlobId {
+        Sha256::of(&self.image.to_bytes())
+    }
+
+    /// The blobs of its layers, bottom first.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobId> {
+        self.layers.iter().filter_map(|layer| match &layer.source {
+            LayerSource::Blob { blob, .. } => Some(*blob),
+            _ => None,
+        })
+    }
+
+    /// Whether a blob is one of its layers.
+    pub fn has_blob(&self, wanted: &BlobId) -> bool {
+        self.blobs().any(|blob| blob == *wanted)
+    }
+}

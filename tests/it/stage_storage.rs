@@ -1,0 +1,294 @@
+//! Stage storages in registries: what a machine with an empty store takes from them, and what it leaves there.
+
+use crate::env::{OciImage, Registry, Report, TestEnv, busybox_rootfs, program, push_rootfs, wait_until};
+
+/// An image with a step on some of its git files, and one on top of it; their base is in the registry.
+fn project(registry: &Registry) -> TestEnv {
+    let base = push_rootfs(registry, "base:1", busybox_rootfs()).expect("skopeo or the like is there");
+    let env = TestEnv::new();
+    env.project().file("src/a", "a\n").file("docs/text", "text\n").config(&format!(
+        "image: app
+from: {base}
+git: [{{add: /, to: /code, excludePaths: [stager.yaml]}}]
+build: {{steps: [{{name: make, command: cat /code/src/* > /made, files: [src/**]}}]}}
+---
+image: side
+fromImage: app
+post: {{labels: {{side: 'yes'}}}}
+publish: {{tags: [side-latest]}}
+"
+    ));
+    env.project().commit("start");
+    env
+}
+
+/// Builds as a machine of that name: one with a store of its own.
+fn build(env: &mut TestEnv, machine: &str, arguments: &[&str]) -> Report {
+    on(env, machine);
+    env.build(arguments)
+}
+
+fn on(env: &mut TestEnv, machine: &str) {
+    let store = env.root().join(machine);
+    env.set("STAGER_HOME", store.to_str().unwrap());
+}
+
+fn sources(report: &Report) -> Vec<&str> {
+    report.images.iter().flat_map(|image| &image.stages).filter_map(|stage| stage.source.as_deref()).collect()
+}
+
+#[test]
+fn an_empty_machine_asks_once_for_each_image() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    let first = build(&mut env, "one", &["--repo", &repo]);
+    assert_eq!(first.built().len(), 6, "{:?}", first.built());
+    let (second, requests) = registry.during(|| build(&mut env, "two", &["--repo", &repo]));
+    assert_eq!(second.built(), [""; 0]);
+    assert_eq!(second.manifests(), first.manifests());
+    assert!(sources(&second).contains(&"repo"), "{:?}", sources(&second));
+    let asked: Vec<_> = requests.iter().map(|request| (request.method.as_str(), request.status)).collect();
+    assert_eq!(asked, [("HEAD", 200); 3], "an image each, and a tag: {requests:?}");
+    let image = first.image("side");
+    let tags = [format!("{repo}:{}", image.digest), format!("{repo}:side-latest")];
+    assert_eq!(image.tags, tags);
+}
+
+#[test]
+fn any_tool_can_pull_a_stage() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    let report = build(&mut env, "one", &["--repo", &repo]);
+    for stage in &report.image("app").stages {
+        let layout = env.out(&stage.digest);
+        let source = format!("docker://{repo}:{}", stage.digest);
+        let target = format!("oci:{}:x", layout.display());
+        need!(program("skopeo", ["copy", "--src-tls-verify=false", &source, &target])).succeeds();
+    }
+    let last = report.image("app");
+    let image = OciImage::open(&env.out(&last.digest));
+    let tree = need!(image.tree());
+    assert!(tree.contains_key("/made") && tree.contains_key("/code/docs/text"), "{:?}", tree.keys());
+}
+
+#[test]
+fn a_change_of_files_moves_no_layer_of_others() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    build(&mut env, "one", &["--repo", &repo]);
+    env.project().file("docs/text", "other\n").commit("docs");
+    let (report, requests) = registry.during(|| build(&mut env, "two", &["--repo", &repo]));
+    assert_eq!(report.built(), ["app/deps/git", "app/image-post", "side/fromImage", "side/image-post"]);
+    let pulled: Vec<_> =
+        requests.iter().filter(|request| request.method == "GET" && request.path.contains("/blobs/")).collect();
+    assert!(pulled.is_empty(), "{pulled:?}");
+    let sent = requests.iter().filter(|request| request.method == "POST").count();
+    assert_eq!(sent, 4, "the files, and the configs of the git stage and the two images: {requests:#?}");
+}
+
+#[test]
+fn a_step_pulls_what_lies_under_it() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    build(&mut env, "one", &["--repo", &repo]);
+    env.project().file("src/b", "b\n").commit("source");
+    let (report, requests) = registry.during(|| build(&mut env, "two", &["--repo", &repo]));
+    assert!(report.built().contains(&"app/build/make".to_owned()));
+    let pulled: Vec<_> =
+        requests.iter().filter(|request| request.method == "GET" && request.path.contains("/blobs/")).collect();
+    assert_eq!(pulled.len(), 1, "the base: {pulled:?}");
+    assert!(pulled[0].path.starts_with("/v2/stages/"), "from the storage: {pulled:?}");
+}
+
+#[test]
+fn what_was_built_before_is_published_without_building() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    build(&mut env, "one", &[]);
+    assert_eq!(build(&mut env, "one", &["--repo", &repo]).built(), [""; 0]);
+    assert_eq!(registry.tags("stages").len(), 2 * 6 + 1, "{:?}", registry.tags("stages"));
+    assert_eq!(build(&mut env, "two", &["--repo", &repo]).built(), [""; 0]);
+}
+
+#[test]
+fn a_lost_blob_is_made_again() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    let report = build(&mut env, "one", &["--repo", &repo]);
+    let layout = env.out("layout");
+    let source = format!("docker://{repo}:{}", report.image("app").digest);
+    let target = format!("oci:{}:x", layout.display());
+    need!(program("skopeo", ["copy", "--src-tls-verify=false", &source, &target])).succeeds();
+    let image = OciImage::open(&layout);
+    for layer in image.layers() {
+        registry.lose("stages", layer);
+    }
+    // Something stands on the image now, and needs its bytes.
+    env.project().replace(
+        "stager.yaml",
+        "post: {labels",
+        "build: {steps: [{name: look, command: cat /made > /seen}]}\npost: {labels",
+    );
+    env.project().commit("step");
+    on(&mut env, "two");
+    let (mut run, _) = env.build_command(&["--repo", &repo]);
+    run.run().succeeds().says(&["is made again"]);
+    // What was made again is there for others.
+    env.project().replace("stager.yaml", "/made > /seen", "/made > /saw").commit("another");
+    on(&mut env, "three");
+    let (mut run, _) = env.build_command(&["--repo", &repo]);
+    let output = run.run().succeeds();
+    assert!(!output.stderr.contains("made again"), "{}", output.stderr);
+}
+
+#[test]
+fn a_record_of_something_else_is_no_stage() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    let report = build(&mut env, "one", &["--repo", &repo]);
+    let stages = &report.image("app").stages;
+    let (base, step) = (&stages[0].digest, &stages.iter().find(|stage| stage.name == "build/make").unwrap().digest);
+    let copy = |from: &str, to: &str| {
+        let (from, to) = (format!("docker://{repo}:{from}"), format!("docker://{repo}:{to}"));
+        program("skopeo", ["copy", "--src-tls-verify=false", "--dest-tls-verify=false", &from, &to])
+    };
+    need!(copy(&format!("{base}.record"), &format!("{step}.record"))).succeeds();
+    env.project().file("docs/text", "other\n").commit("docs");
+    on(&mut env, "two");
+    let (mut run, second) = env.build_command(&["--repo", &repo]);
+    run.run().succeeds().says(&["its record is of stage", base]);
+    assert!(Report::read(&second).built().contains(&"app/build/make".to_owned()));
+    env.project().file("docs/text", "third\n").commit("docs");
+    assert!(!build(&mut env, "three", &["--repo", &repo]).built().contains(&"app/build/make".to_owned()));
+}
+
+#[test]
+fn secondary_and_cache_repositories_are_read_and_copied_from() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let named = |name: &str| format!("{}/{name}", registry.address());
+    let (old, main, cache, last) = (named("old"), named("main"), named("cache"), named("finished"));
+    build(&mut env, "one", &["--repo", &old]);
+    let (report, requests) = registry
+        .during(|| build(&mut env, "two", &["--repo", &main, "--secondary-repo", &old, "--cache-repo", &cache]));
+    assert_eq!(report.built(), [""; 0]);
+    let bytes = requests.iter().filter(|request| request.path.contains("/blobs/sha256:") && request.method == "GET");
+    assert_eq!(bytes.count(), 0, "blobs are mounted: {requests:#?}");
+    assert_eq!(
+        registry.tags("cache"),
+        registry.tags("main").into_iter().filter(|tag| tag != "side-latest").collect::<Vec<_>>()
+    );
+    let report = build(&mut env, "three", &["--repo", &main, "--final-repo", &last]);
+    assert_eq!(report.built(), [""; 0]);
+    let mut expected =
+        vec![report.image("app").digest.clone(), report.image("side").digest.clone(), "side-latest".to_owned()];
+    expected.sort();
+    assert_eq!(registry.tags("finished"), expected, "images, without records");
+    // A cache that can't be reached is no reason to fail, nor one that is gone.
+    env.project().file("src/c", "c\n").commit("source");
+    on(&mut env, "three");
+    let (mut run, _) = env.build_command(&["--repo", &main, "--cache-repo", "127.0.0.1:9/cache"]);
+    run.run().succeeds().says(&["127.0.0.1:9/cache is left out"]);
+}
+
+#[test]
+fn a_registry_that_is_down_is_an_error_before_anything_is_built() {
+    let mut env = TestEnv::new();
+    env.project().busybox().config("image: app\nfrom: rootfs:base.tar\nbuild: {steps: [{name: run, command: echo}]}\n");
+    env.project().commit("start");
+    on(&mut env, "one");
+    let output = env.stager(["build", "--repo", "127.0.0.1:9/stages"]).ends_with(4);
+    let output = output.says(&["cannot look for stages in 127.0.0.1:9/stages", "is the registry up"]);
+    assert!(!output.stderr.contains("build/run"), "{}", output.stderr);
+}
+
+#[test]
+fn builders_come_to_one_result() {
+    let registry = need!(Registry::start());
+    let env = project(&registry);
+    env.project()
+        .replace("stager.yaml", "> /made", "> /made; sleep 1; cat /proc/sys/kernel/random/uuid >> /made")
+        .commit("random");
+    let repo = format!("{}/stages", registry.address());
+    let running: Vec<_> = (0..8)
+        .map(|machine| {
+            let (mut run, report) = env.build_command(&["--repo", &repo]);
+            run.env("STAGER_HOME", env.root().join(format!("machine-{machine}")).to_str().unwrap());
+            (run.start(), report)
+        })
+        .collect();
+    let reports: Vec<Report> = running
+        .into_iter()
+        .map(|(running, report)| {
+            running.finish().succeeds();
+            Report::read(&report)
+        })
+        .collect();
+    let manifest = |report: &Report| report.image("side").manifest.clone().unwrap();
+    let standing = need!(program(
+        "skopeo",
+        ["inspect", "--tls-verify=false", &format!("docker://{repo}:{}", reports[0].image("side").digest)]
+    ));
+    let standing: serde_json::Value = serde_json::from_str(&standing.succeeds().stdout).unwrap();
+    let built = reports.iter().flat_map(Report::built).filter(|stage| stage == "app/build/make").count();
+    assert_eq!(built, 1, "the others wait, and take what came of it");
+    for report in &reports {
+        assert_eq!(manifest(report), standing["Digest"].as_str().unwrap(), "all have what the tag stands on");
+    }
+}
+
+#[test]
+fn names_that_cannot_be_published_are_refused_first() {
+    let registry = need!(Registry::start());
+    let env = project(&registry);
+    env.project()
+        .replace("stager.yaml", "build: {steps", "publish: {tags: [side-latest]}\nbuild: {steps")
+        .commit("twice");
+    let repo = format!("{}/stages", registry.address());
+    env.stager(["build", "--repo", &repo]).ends_with(2).says(&["`app`, `side`", "side-latest", "%image%"]);
+    env.project().replace("stager.yaml", "[side-latest]", "['%image%-latest']").commit("each");
+    env.stager(["build", "--repo", &repo]).succeeds();
+    assert!(registry.tags("stages").contains(&"app-latest".to_owned()));
+    env.stager(["build", "--final-repo", &repo]).ends_with(2).says(&["--repo"]);
+    env.stager(["build", "--repo", "UPPER/case"]).ends_with(2).says(&["UPPER/case"]);
+}
+
+#[test]
+fn a_builder_that_slept_through_its_claim_writes_nothing_over() {
+    let registry = need!(Registry::start());
+    let env = project(&registry);
+    let random = "> /made; cat /proc/sys/kernel/random/uuid >> /made; sleep 2";
+    env.project().replace("stager.yaml", "> /made", random).commit("random");
+    let repo = format!("{}/stages", registry.address());
+    let start = |machine: &str| {
+        let (mut run, report) = env.build_command(&["--repo", &repo]);
+        run.env("STAGER_HOME", env.root().join(machine).to_str().unwrap());
+        (run.start(), report)
+    };
+    let (first, first_report) = start("one");
+    let digest = env.plan().image("app").stages.iter().find(|stage| stage.name == "build/make").unwrap().digest.clone();
+    let claim = format!("{digest}.record");
+    wait_until("the claim", || registry.tags("stages").contains(&claim));
+    first.stop();
+    let (second, second_report) = start("two");
+    second.finish().succeeds().says(&["which another builder makes"]);
+    let second = Report::read(&second_report);
+    assert!(second.built().contains(&"app/build/make".to_owned()), "it took over: {:?}", second.built());
+    first.resume();
+    first.finish().succeeds();
+    let first = Report::read(&first_report);
+    assert_eq!(first.manifests(), second.manifests(), "the one that slept has adopted what it found");
+    let third = {
+        let (running, report) = start("three");
+        running.finish().succeeds();
+        Report::read(&report)
+    };
+    assert_eq!(third.manifests(), second.manifests());
+}
