@@ -221,7 +221,7 @@ impl ProjectFiles {
     /// Loads the config, and leaves its claims alone.
     pub(super) fn read(&self, options: &ProjectOptions) -> Result<LoweredConfig, Error> {
         let mut loaded = config::load(&self.request(options)?)?;
-        if let Some(name) = options.templates.project_name.as_ref().filter(|_| loaded.text.dialect() == Dialect::Werf) {
+        if let Some(name) = options.templates.project_name.as_ref().filter(|_| loaded.text.dialect().is_werf()) {
             let parsed = name.parse().map_err(|_| Error::ProjectName { name: name.clone() });
             loaded.project.name = parsed?;
         }
