@@ -200,7 +200,16 @@ impl Gate {
     /// Keys of the files of rules that mean nothing and are passed over, as texts.
     pub fn unread_rules(&self) -> Vec<String> {
         let files = self.rules_read.iter().zip(&self.rules);
-        files.flat_map(|(file, rules)| rules.unread.iter().map(move |unread| format!("`{file}`, {unread}"))).collect()
+        files.flat_map(|(file, rules)| rules.unread.iter().map(move |unread| passed_over(file, unread))).collect()
+    }
+
+    /// Refuses a file of rules with keys that mean nothing.
+    pub fn refuse_unread_rules(&self) -> Result<(), Error> {
+        let with_text = |rules: &Rules| Some((rules.text.clone()?, rules.unread.clone()));
+        match self.rules.iter().find_map(with_text) {
+            Some((text, mistakes)) => Err(Error::Rules { text, mistakes }),
+            None => Ok(()),
+        }
     }
 
     /// Refuses `fromLatest` unless the rules allow it.
@@ -337,6 +346,13 @@ impl Gate {
         // Valid between any two statements that hold it, so a panic elsewhere does no harm.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A key that means nothing, as a text.
+fn passed_over(file: &str, unread: &Diagnostic) -> String {
+    let line = unread.place.as_ref().map_or(1, |place| place.line);
+    let help = unread.help.as_deref().unwrap_or_default();
+    format!("`{file}`, line {line}: {} allows nothing: {help}", unread.message)
 }
 
 /// A file of rules as text.

@@ -2,7 +2,8 @@
 //!
 //! The words for truth are those of YAML 1.1, since werf takes them: a rule that reads `yes` there means yes here. Everything
 //! else is strict, because a rule that is silently not read is either a hole or a riddle. Only an unknown key of werf's own
-//! file is let pass with a warning: it allows nothing, and files that people have rely on that.
+//! file is let pass with a warning: it allows nothing, and files that people have rely on that. werf v3 refuses it: see
+//! [`Gate::refuse_unread_rules`](super::Gate::refuse_unread_rules).
 
 use super::error::Error;
 use super::patterns::{Branches, HostPaths, Names, Paths};
@@ -59,14 +60,15 @@ pub(super) fn read(file: &str, text: &str) -> Result<Rules, Error> {
     } else {
         reader.text(text);
     }
-    if reader.mistakes.is_empty() {
-        return Ok(reader.rules);
-    }
-    for mistake in &mut reader.mistakes {
+    for mistake in reader.mistakes.iter_mut().chain(&mut reader.rules.unread) {
         mistake.code = Some("giterminism-config-invalid".to_owned());
     }
-    let source = SourceFile { name: file.to_owned(), text: text.chars().take(MAX_SIZE).collect() };
-    Err(Error::Rules { text: Box::new(source), mistakes: reader.mistakes })
+    let source = || Box::new(SourceFile { name: file.to_owned(), text: text.chars().take(MAX_SIZE).collect() });
+    if !reader.mistakes.is_empty() {
+        return Err(Error::Rules { text: source(), mistakes: reader.mistakes });
+    }
+    let text = (!reader.rules.unread.is_empty()).then(source);
+    Ok(Rules { text, ..reader.rules })
 }
 
 struct Reader<'a> {
@@ -133,10 +135,7 @@ impl Reader<'_> {
         };
         match self.flavour {
             Flavour::Stager => self.mistakes.push(mistake.help(help)),
-            Flavour::Werf => {
-                let line = entry.mark.line;
-                self.rules.unread.push(format!("line {line}: unknown key `{full}` allows nothing: {help}"));
-            }
+            Flavour::Werf => self.rules.unread.push(mistake.help(help)),
         }
     }
 

@@ -610,8 +610,12 @@ fn an_unknown_key_of_the_werf_file_is_passed_over() {
         ["`werf-giterminism.yaml`, line 3: unknown key `config.allowUncommitedTemplates` allows nothing: \
           did you mean `allowUncommittedTemplates`?"]
     );
+    let refused = gate.refuse_unread_rules().unwrap_err().to_string();
+    assert!(refused.contains("unknown key `config.allowUncommitedTemplates`"), "werf v3 refuses it: {refused}");
     let gate = open(&Fixture::with(&[("stager-giterminism.yaml", &text)]), Mode::Strict);
     assert!(gate.is_err(), "stager's own file is strict");
+    let known = strict(&Fixture::with(&[("werf-giterminism.yaml", &rules("config: {allowUncommitted: true}"))]));
+    assert!(known.refuse_unread_rules().is_ok());
 }
 
 #[test]

@@ -83,7 +83,13 @@ fn a_stage_of_v2_that_names_no_files_sees_no_change() {
 fn what_v3_refuses_is_told_before_a_build() {
     let env = TestEnv::new();
     let image = "configVersion: 1\nproject: demo\n---\nimage: app\nfrom: alpine\ndocker: {USER: app}\n";
-    env.project().file("werf.yaml", format!("{V3}{image}")).commit("start");
+    let rules = "giterminismConfigVersion: 1\nconfig: {allowUncommited: true}\n";
+    env.project().file("werf.yaml", format!("{V3}{image}")).file("werf-giterminism.yaml", rules).commit("start");
+    let wrong = ["error[giterminism-config-invalid]", "config.allowUncommited", "werf-giterminism.yaml:2"];
+    env.stager(["config", "check"]).ends_with(2).says(&wrong);
+    env.stager(["config", "check", "--dialect", "werf"]).succeeds().says(&["config.allowUncommited"]);
+    env.stager(["giterminism", "check"]).ends_with(2).says(&wrong);
+    env.project().remove("werf-giterminism.yaml").commit("no rules");
     env.stager(["config", "check"]).ends_with(2).says(&["error[directive-removed]", "werf.yaml:8", "imageSpec"]);
     env.stager(["config", "list", "--dialect", "werf"]).succeeds();
     env.project().file("werf.yaml", image).commit("as v2");
