@@ -8,6 +8,7 @@ mod mapped;
 mod namespace;
 mod project;
 mod selection;
+mod unmatched;
 
 pub use build::{BuildOptions, Built, build};
 pub use ci_env::{CiEnv, CiEnvError, CiEnvOptions, CiSystem, ci_env};

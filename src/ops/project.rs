@@ -11,8 +11,8 @@ use stages::plan::Plan;
 use stages::spec::SecretSource;
 use stages::{BlobId, ImageName, ObjectId, Platform};
 
-use super::Error;
 use super::mapped::Mapped;
+use super::{Error, unmatched};
 use crate::builder::CancelToken;
 use crate::config::{
     self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
@@ -387,10 +387,12 @@ impl OpenProject {
         })
     }
 
-    /// Warns of mapped files that are not what is built as the work tree has them.
+    /// Warns of mapped files that are not what is built as the work tree has them, and of patterns that match none.
     pub fn warn_of_mapped(&self, events: &Arc<dyn EventSink>) {
         let mapped = Mapped::of(&self.repository, &self.config.project);
-        for message in mapped.warnings(&self.head, &self.tree, self.mode) {
+        let differing = mapped.warnings(&self.head, &self.tree, self.mode);
+        let unmatched = unmatched::patterns(&self.repository, &self.tree, &self.config.project);
+        for message in differing.into_iter().chain(unmatched) {
             events.send(Event::Warning { message });
         }
     }

@@ -80,6 +80,26 @@ fn a_stage_of_v2_that_names_no_files_sees_no_change() {
 }
 
 #[test]
+fn a_stage_dependency_that_matches_no_file_is_told() {
+    let registry = need!(Registry::start());
+    let env = need!(project(&registry, "", "/other"));
+    let said = "no file of `git.add: /src` matches the stage dependency";
+    assert!(!env.stager(["build"]).succeeds().stderr.contains(said));
+    env.project()
+        .replace("werf.yaml", "install: dep", "install: [dep, 'docs/*', '*.lock', nosuch/**/*]")
+        .commit("more");
+    let told = env.stager(["build"]).succeeds().stderr;
+    let told: Vec<&str> = told.lines().filter(|line| line.contains(said)).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    for pattern in ["`docs`", "`*.lock`", "`nosuch`"] {
+        assert!(
+            told.iter().any(|line| line.contains("image `app`, stage `install`") && line.ends_with(pattern)),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn what_v3_refuses_is_told_before_a_build() {
     let env = TestEnv::new();
     let image = "configVersion: 1\nproject: demo\n---\nimage: app\nfrom: alpine\ndocker: {USER: app}\n";
