@@ -197,10 +197,18 @@ impl Gate {
         refusals.iter().map(|refusal| format!("{}: {}", refusal.what, refusal.reason)).collect()
     }
 
-    /// Keys of the files of rules that mean nothing and are passed over, as texts.
+    /// Keys of the files of rules that mean nothing, or are there again further down, and are passed over; as texts.
     pub fn unread_rules(&self) -> Vec<String> {
         let files = self.rules_read.iter().zip(&self.rules);
-        files.flat_map(|(file, rules)| rules.unread.iter().map(move |unread| passed_over(file, unread))).collect()
+        let texts = |(file, rules): (&String, &Rules)| {
+            let repeated = rules.repeated.iter().map(|key| passed_over(file, key, "the last one counts"));
+            let unread = rules.unread.iter().map(|key| {
+                let help = key.help.as_deref().unwrap_or_default();
+                passed_over(file, key, &format!("it allows nothing: {help}"))
+            });
+            unread.chain(repeated).collect::<Vec<_>>()
+        };
+        files.flat_map(texts).collect()
     }
 
     /// Refuses a file of rules with keys that mean nothing.
@@ -348,11 +356,10 @@ impl Gate {
     }
 }
 
-/// A key that means nothing, as a text.
-fn passed_over(file: &str, unread: &Diagnostic) -> String {
-    let line = unread.place.as_ref().map_or(1, |place| place.line);
-    let help = unread.help.as_deref().unwrap_or_default();
-    format!("`{file}`, line {line}: {} allows nothing: {help}", unread.message)
+/// A key that is passed over, as a text.
+fn passed_over(file: &str, key: &Diagnostic, why: &str) -> String {
+    let line = key.place.as_ref().map_or(1, |place| place.line);
+    format!("`{file}`, line {line}: {}, {why}", key.message)
 }
 
 /// A file of rules as text.

@@ -43,6 +43,8 @@ pub struct Rules {
     pub(super) secrets: SecretRules,
     /// `config.native`.
     pub(super) native: NativeRules,
+    /// Keys of werf's file that are there again further down.
+    pub(super) repeated: Vec<Diagnostic>,
     /// Keys of werf's file that mean nothing.
     pub(super) unread: Vec<Diagnostic>,
     /// The file, where it has such keys.

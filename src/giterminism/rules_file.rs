@@ -2,7 +2,8 @@
 //!
 //! The words for truth are those of YAML 1.1, since werf takes them: a rule that reads `yes` there means yes here. Everything
 //! else is strict, because a rule that is silently not read is either a hole or a riddle. Only an unknown key of werf's own
-//! file is let pass with a warning: it allows nothing, and files that people have rely on that. werf v3 refuses it: see
+//! file is let pass with a warning: it allows nothing, and files that people have rely on that. So do they on the last one of
+//! equal keys being the one that counts. werf v3 refuses it: see
 //! [`Gate::refuse_unread_rules`](super::Gate::refuse_unread_rules).
 
 use super::error::Error;
@@ -81,8 +82,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn text(&mut self, text: &str) {
-        let (sections, problems) = yaml::parse_sections(self.file, text);
-        self.mistakes.extend(problems.into_iter().filter(Diagnostic::is_error));
+        let (sections, problems) = match self.flavour {
+            Flavour::Stager => yaml::parse_sections(self.file, text),
+            Flavour::Werf => yaml::parse_sections_with_repeated_keys(self.file, text),
+        };
+        let (mistakes, repeated) = problems.into_iter().partition(Diagnostic::is_error);
+        (self.mistakes, self.rules.repeated) = (mistakes, repeated);
         let mut documents = sections.iter().filter_map(|section| section.node.as_ref());
         if let Some(root) = documents.next() {
             self.section(root, "");
