@@ -25,7 +25,8 @@ pub(super) struct ProjectArguments {
     #[arg(long, value_name = "FILE", env = "STAGER_CONFIG")]
     config: Option<String>,
 
-    /// What the config is written in; by default its name tells
+    /// What the config is written in: stager, werf (its v2 line), werf-v3 or dapp; by default its name tells, and a
+    /// werf.yaml whose head has the comment `# stager-dialect: werf-v3`
     #[arg(long, env = "STAGER_DIALECT")]
     dialect: Option<Dialect>,
 
@@ -122,7 +123,7 @@ struct Twins<'c> {
 
 impl<'c> Twins<'c> {
     fn new(context: &'c Context, dir: Option<&Path>, config: Option<&str>, dialect: Option<Dialect>) -> Self {
-        let named = dialect.or_else(|| config.and_then(Dialect::of_file)).map(|dialect| dialect == Dialect::Werf);
+        let named = dialect.or_else(|| config.and_then(Dialect::of_file)).map(Dialect::is_werf);
         let found = || {
             let directory = dir.map_or_else(|| context.directory.clone(), |dir| context.directory.join(dir));
             !["stager.yaml", "stager.yml"].iter().any(|name| directory.join(name).exists())
@@ -152,7 +153,7 @@ impl<'c> Twins<'c> {
 /// relative to the current directory.
 fn config_path(context: &Context, directory: &Path, config: String, dialect: Option<Dialect>) -> String {
     match dialect.or_else(|| Dialect::of_file(&config)) {
-        Some(Dialect::Werf | Dialect::Dapp) => relative_to(directory, &context.directory.join(config)),
+        Some(Dialect::Werf(_) | Dialect::Dapp) => relative_to(directory, &context.directory.join(config)),
         _ => config,
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), CommandErro
             let ListArguments { images, project, final_images_only } = list;
             let loaded = load(context, project)?;
             let chosen = chosen(&loaded.project, &images, final_images_only.unwrap_or(false))?;
-            let default = if loaded.text.dialect() == Dialect::Werf { GraphFormat::Yaml } else { GraphFormat::Text };
+            let default = if loaded.text.dialect().is_werf() { GraphFormat::Yaml } else { GraphFormat::Text };
             config::graph(&loaded, &chosen, format.unwrap_or(default))
         }
     };

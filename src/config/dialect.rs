@@ -3,23 +3,22 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use stages::ids::{ImageName, Platform, ProjectName};
 use stages::spec::ImageSpec;
 
 use super::claim::Claim;
 use super::cleanup::CleanupPolicies;
+use super::werf::Semantics;
 use super::yaml::Mark;
 use crate::source::Diagnostic;
 
 /// A format that configs are written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dialect {
     /// `stager.yaml`, the native one.
     Stager,
-    /// `werf.yaml`.
-    Werf,
+    /// `werf.yaml`, of a line of werf.
+    Werf(Semantics),
     /// `dappfile.yml`.
     Dapp,
     /// Dalec specs.
@@ -32,13 +31,22 @@ pub enum Dialect {
 
 impl Dialect {
     /// All dialects.
-    pub const ALL: [Self; 6] = [Self::Stager, Self::Werf, Self::Dapp, Self::Dalec, Self::Devspace, Self::Dockerfile];
+    pub const ALL: [Self; 7] = [
+        Self::Stager,
+        Self::Werf(Semantics::V2),
+        Self::Werf(Semantics::V3),
+        Self::Dapp,
+        Self::Dalec,
+        Self::Devspace,
+        Self::Dockerfile,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stager => "stager",
-            Self::Werf => "werf",
+            Self::Werf(Semantics::V2) => "werf",
+            Self::Werf(Semantics::V3) => "werf-v3",
             Self::Dapp => "dapp",
             Self::Dalec => "dalec",
             Self::Devspace => "devspace",
@@ -48,7 +56,17 @@ impl Dialect {
 
     /// The name that its files have first of all.
     pub fn file_name(self) -> Option<&'static str> {
-        DISCOVERED.iter().find(|(_, dialect)| *dialect == self).map(|(name, _)| *name)
+        DISCOVERED.iter().find(|(_, dialect)| self.has_files_of(*dialect)).map(|(name, _)| *name)
+    }
+
+    /// Whether it is a dialect of werf's files.
+    pub fn is_werf(self) -> bool {
+        matches!(self, Self::Werf(_))
+    }
+
+    /// Whether files of the one have the names of the other.
+    pub fn has_files_of(self, other: Self) -> bool {
+        self == other || (self.is_werf() && other.is_werf())
     }
 
     /// The dialect that a file's name stands for.
@@ -66,7 +84,7 @@ impl fmt::Display for Dialect {
 
 /// A word that names no dialect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown dialect `{0}`: the dialects are stager, werf, dapp, dalec, devspace and dockerfile")]
+#[error("unknown dialect `{0}`: the dialects are stager, werf, werf-v3, dapp, dalec, devspace and dockerfile")]
 pub struct UnknownDialect(pub String);
 
 impl FromStr for Dialect {
@@ -77,12 +95,12 @@ impl FromStr for Dialect {
     }
 }
 
-/// The files looked for in a project, in this order.
+/// The files looked for in a project, in this order, and what they are unless they say otherwise.
 pub const DISCOVERED: &[(&str, Dialect)] = &[
     ("stager.yaml", Dialect::Stager),
     ("stager.yml", Dialect::Stager),
-    ("werf.yaml", Dialect::Werf),
-    ("werf.yml", Dialect::Werf),
+    ("werf.yaml", Dialect::Werf(Semantics::V2)),
+    ("werf.yml", Dialect::Werf(Semantics::V2)),
     ("dappfile.yml", Dialect::Dapp),
     ("dappfile.yaml", Dialect::Dapp),
     ("devspace.yaml", Dialect::Devspace),

@@ -12,6 +12,7 @@ use super::dapp::ProjectHome;
 use super::dialect::{DISCOVERED, Dialect, Lowered, LoweredImage};
 use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
+use super::werf::Semantics as WerfSemantics;
 use super::yaml::Mark;
 use super::{dapp, stager, validate, werf, yaml};
 use crate::source::{Diagnostic, FileReader, Place, Severity, SourceFile};
@@ -24,7 +25,7 @@ pub struct LoadRequest<'a> {
     pub files: Arc<dyn FileReader>,
     /// The config file; `None` looks for one.
     pub config_path: Option<&'a str>,
-    /// Its dialect; `None` takes it from the file's name.
+    /// Its dialect; `None` takes it from the file's name, and from what a `werf.yaml` says of itself.
     pub dialect: Option<Dialect>,
     /// What templates of the native dialect may know of the commit.
     pub git: GitValues,
@@ -141,14 +142,14 @@ fn as_warning(problem: &Diagnostic) -> Diagnostic {
 fn lower(text: &ConfigText, request: &LoadRequest<'_>) -> Lowered {
     let rendered = text.rendered();
     match text.dialect() {
-        Dialect::Werf => lower_werf(rendered, &request.go.commit),
+        Dialect::Werf(semantics) => lower_werf(rendered, &request.go.commit, semantics),
         Dialect::Dapp => dapp::lower(&rendered.name, &rendered.text, &request.home),
         _ => lower_native(rendered),
     }
 }
 
-fn lower_werf(rendered: &SourceFile, commit: &CommitFacts) -> Lowered {
-    let mut lowered = werf::lower(&rendered.name, &rendered.text, commit);
+fn lower_werf(rendered: &SourceFile, commit: &CommitFacts, semantics: WerfSemantics) -> Lowered {
+    let mut lowered = werf::lower(&rendered.name, &rendered.text, commit, semantics);
     if !lowered.problems.iter().any(Diagnostic::is_error) {
         lowered.problems.extend(validate::check(&rendered.name, &lowered.images));
     }
@@ -214,7 +215,8 @@ pub fn render(request: &LoadRequest<'_>) -> Result<String, ConfigError> {
     render_text(request).map(|text| text.rendered().text.clone())
 }
 
-/// The config file and its dialect: what is asked for, or the first that is there.
+/// The config file and its dialect: what is asked for, or the first that is there. What a `werf.yaml` says of itself is
+/// not looked at: that is [`dialect`](super::dialect).
 pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigError> {
     if let Some(path) = request.config_path {
         let path = path.strip_prefix("./").unwrap_or(path);
@@ -223,15 +225,15 @@ pub fn discover(request: &LoadRequest<'_>) -> Result<(String, Dialect), ConfigEr
         return Ok((path.to_owned(), dialect));
     }
     for (name, dialect) in DISCOVERED {
-        let wanted = request.dialect.is_none_or(|wanted| wanted == *dialect);
+        let wanted = request.dialect.is_none_or(|wanted| wanted.has_files_of(*dialect));
         if wanted && request.files.exists(name).map_err(|error| unreadable(&error))? {
-            return Ok(((*name).to_owned(), *dialect));
+            return Ok(((*name).to_owned(), request.dialect.unwrap_or(*dialect)));
         }
     }
     refuse_ruby(request, dapp::RUBY_FILE, request.dialect.is_none_or(|wanted| wanted == Dialect::Dapp))?;
     let names: Vec<String> = DISCOVERED
         .iter()
-        .filter(|(_, dialect)| request.dialect.is_none_or(|wanted| wanted == *dialect))
+        .filter(|(_, dialect)| request.dialect.is_none_or(|wanted| wanted.has_files_of(*dialect)))
         .map(|(name, _)| format!("`{name}`"))
         .collect();
     let problem = match names.as_slice() {

@@ -33,7 +33,8 @@ pub use dialect::{DISCOVERED, Dialect, UnknownDialect};
 pub use documents::documents;
 pub use graph::{GraphFormat, UnknownGraphFormat, graph};
 pub use load::{ConfigError, LoadRequest, LoweredConfig, References, discover, load, render};
-pub use render::GoSettings;
+pub use render::{GoSettings, dialect};
 pub use text::ConfigText;
+pub use werf::Semantics as WerfSemantics;
 
 pub use crate::template::{CommitFacts, DebugSink, GitValues};

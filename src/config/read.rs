@@ -25,6 +25,28 @@ enum Segment {
     Index(usize),
 }
 
+impl Segment {
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Index(_) => None,
+        }
+    }
+}
+
+/// A key that a dialect has, but not the version of it that is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Withheld {
+    /// Its path, without the indexes of lists.
+    pub(crate) path: &'static str,
+    /// The class of the error.
+    pub(crate) code: &'static str,
+    /// What is said of it, behind its name.
+    pub(crate) reason: &'static str,
+    /// What to write instead.
+    pub(crate) instead: &'static str,
+}
+
 /// Collects what is wrong, and knows which key is being read.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
@@ -32,6 +54,8 @@ pub(crate) struct Reader<'a> {
     flavor: Flavor,
     path: Vec<Segment>,
     problems: Vec<Diagnostic>,
+    /// Keys of the tables that are not there for this reader.
+    withheld: &'static [Withheld],
 }
 
 impl<'a> Reader<'a> {
@@ -45,7 +69,12 @@ impl<'a> Reader<'a> {
     }
 
     fn with_flavor(file: &'a str, flavor: Flavor) -> Self {
-        Self { file, flavor, path: Vec::new(), problems: Vec::new() }
+        Self { file, flavor, path: Vec::new(), problems: Vec::new(), withheld: &[] }
+    }
+
+    /// The same, without some of the keys that tables have.
+    pub(crate) fn without(self, withheld: &'static [Withheld]) -> Self {
+        Self { withheld, ..self }
     }
 
     /// Whether null stands for the empty value of whatever type.
@@ -164,15 +193,30 @@ impl<'a> Reader<'a> {
         self.key(&entry.key, |reader| T::read(&entry.value, reader)).map(|value| At { value, mark })
     }
 
+    /// Whether a key of a table is not there for this reader; it is reported then.
+    pub(crate) fn withholds(&mut self, entry: &Entry) -> bool {
+        let Some(Withheld { code, reason, instead, .. }) = self.withheld(&entry.key) else { return false };
+        let path = self.path_to(&entry.key);
+        let problem = self.error(entry.mark, format!("`{path}` {reason}"));
+        *problem = problem.clone().code(*code).help(*instead);
+        true
+    }
+
+    fn withheld(&self, key: &str) -> Option<&'static Withheld> {
+        let keys = || self.path.iter().filter_map(Segment::key).chain([key]);
+        self.withheld.iter().find(|withheld| withheld.path.split('.').eq(keys()))
+    }
+
     /// Reports a key that is not in the table; the nearest known one is the answer.
     pub(crate) fn unknown_key(&mut self, entry: &Entry, known: &[&'static str]) -> Option<&'static str> {
         let path = self.path_to(&entry.key);
+        let known: Vec<&'static str> = known.iter().copied().filter(|key| self.withheld(key).is_none()).collect();
         let meant = nearest(&entry.key, known.iter().copied());
         let problem = self.error(entry.mark, format!("unknown key `{path}`"));
         problem.code = Some("unknown-field".to_owned());
         problem.help = Some(match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("the keys here are {}", list(known)),
+            None => format!("the keys here are {}", list(&known)),
         });
         meant.and_then(|meant| known.iter().copied().find(|key| *key == meant))
     }
@@ -389,6 +433,7 @@ macro_rules! table {
                 let mut table = Self { mark: node.mark, broken: Vec::new(), $($field: None,)* };
                 for entry in entries {
                     match entry.key.as_str() {
+                        _ if reader.withholds(entry) => {}
                         $($key => {
                             table.$field = reader.field(entry);
                             if table.$field.is_none() {

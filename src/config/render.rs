@@ -6,6 +6,7 @@ use super::dialect::Dialect;
 use super::includes;
 use super::load::{ConfigError, LoadRequest, discover};
 use super::text::ConfigText;
+use super::werf::head::{self, Head};
 use crate::source::{Diagnostic, ReadError, ReadErrorKind, SourceFile};
 use crate::template::{
     self, CommitFacts, DebugSink, GoDialect, GoRequest, GoTemplate, TemplateFailure, TemplateRequest, render_go,
@@ -36,17 +37,20 @@ pub(super) fn render_text(request: &LoadRequest<'_>) -> Result<ConfigText, Confi
     let found = discover(request);
     let dialect = found.as_ref().map_or(request.dialect, |(_, dialect)| Some(*dialect));
     match dialect {
-        Some(Dialect::Werf) => {
+        Some(Dialect::Werf(_)) => {
             includes::check(&*request.files)?;
             let library = library(request, ".werf")?;
-            let (path, _) = found?;
+            let source = read_text(request, &found?.0)?;
+            let Head { semantics, warnings } = head_of(request, &source)?;
             let go = &request.go;
             let dialect = GoDialect::Werf { env: go.env.clone(), commit: go.commit.clone() };
-            render_with_go(request, &path, Dialect::Werf, &dialect, &library)
+            let text = render_with_go(request, &source, Dialect::Werf(semantics), &dialect, &library)?;
+            Ok(text.with_warnings(warnings))
         }
         Some(Dialect::Dapp) => {
             let library = library(request, ".dappfiles")?;
-            render_with_go(request, &found?.0, Dialect::Dapp, &GoDialect::Dapp, &library)
+            let source = read_text(request, &found?.0)?;
+            render_with_go(request, &source, Dialect::Dapp, &GoDialect::Dapp, &library)
         }
         Some(Dialect::Stager) | None => render_with_jinja(request, &found?.0),
         Some(dialect) => {
@@ -56,6 +60,27 @@ pub(super) fn render_text(request: &LoadRequest<'_>) -> Result<ConfigText, Confi
             Err(ConfigError::single(problem.help("write a `stager.yaml`")))
         }
     }
+}
+
+/// The dialect of a request's config, in which a `werf.yaml` has a say.
+pub fn dialect(request: &LoadRequest<'_>) -> Result<Dialect, ConfigError> {
+    match discover(request)? {
+        (path, Dialect::Werf(_)) => Ok(Dialect::Werf(head_of(request, &read_text(request, &path)?)?.semantics)),
+        (_, dialect) => Ok(dialect),
+    }
+}
+
+/// What the head of a `werf.yaml` says, unless the request has said it.
+fn head_of(request: &LoadRequest<'_>, source: &SourceFile) -> Result<Head, ConfigError> {
+    if let Some(Dialect::Werf(semantics)) = request.dialect {
+        return Ok(Head { semantics, warnings: Vec::new() });
+    }
+    head::read(source).map_err(|problem| ConfigError {
+        diagnostics: vec![problem],
+        sources: vec![source.clone()],
+        rendered: None,
+        claims: Vec::new(),
+    })
 }
 
 fn render_with_jinja(request: &LoadRequest<'_>, path: &str) -> Result<ConfigText, ConfigError> {
@@ -78,14 +103,13 @@ fn render_with_jinja(request: &LoadRequest<'_>, path: &str) -> Result<ConfigText
 
 fn render_with_go(
     request: &LoadRequest<'_>,
-    path: &str,
+    source: &SourceFile,
     dialect: Dialect,
     go_dialect: &GoDialect,
     library: &[GoTemplate],
 ) -> Result<ConfigText, ConfigError> {
-    let source = read_text(request, path)?;
     let template = GoRequest {
-        source: &source,
+        source,
         library,
         files: Arc::clone(&request.files),
         dialect: go_dialect,
@@ -95,7 +119,7 @@ fn render_with_go(
     };
     match render_go(&template) {
         Ok(rendered) => Ok(ConfigText::of_go(dialect, &template, rendered)),
-        Err(failure) => Err(failed(&source, *failure)),
+        Err(failure) => Err(failed(source, *failure)),
     }
 }
 

@@ -67,12 +67,18 @@ impl ConfigText {
         }
     }
 
+    /// The same, with more that is odd about it.
+    pub(super) fn with_warnings(mut self, warnings: Vec<Diagnostic>) -> Self {
+        self.warnings.extend(warnings);
+        self
+    }
+
     /// What the text is written in.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// What is odd about the template.
+    /// What is odd about the file as it is in the project.
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
     }

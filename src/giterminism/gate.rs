@@ -197,10 +197,27 @@ impl Gate {
         refusals.iter().map(|refusal| format!("{}: {}", refusal.what, refusal.reason)).collect()
     }
 
-    /// Keys of the files of rules that mean nothing and are passed over, as texts.
+    /// Keys of the files of rules that mean nothing, or are there again further down, and are passed over; as texts.
     pub fn unread_rules(&self) -> Vec<String> {
         let files = self.rules_read.iter().zip(&self.rules);
-        files.flat_map(|(file, rules)| rules.unread.iter().map(move |unread| format!("`{file}`, {unread}"))).collect()
+        let texts = |(file, rules): (&String, &Rules)| {
+            let repeated = rules.repeated.iter().map(|key| passed_over(file, key, "the last one counts"));
+            let unread = rules.unread.iter().map(|key| {
+                let help = key.help.as_deref().unwrap_or_default();
+                passed_over(file, key, &format!("it allows nothing: {help}"))
+            });
+            unread.chain(repeated).collect::<Vec<_>>()
+        };
+        files.flat_map(texts).collect()
+    }
+
+    /// Refuses a file of rules with keys that mean nothing.
+    pub fn refuse_unread_rules(&self) -> Result<(), Error> {
+        let with_text = |rules: &Rules| Some((rules.text.clone()?, rules.unread.clone()));
+        match self.rules.iter().find_map(with_text) {
+            Some((text, mistakes)) => Err(Error::Rules { text, mistakes }),
+            None => Ok(()),
+        }
     }
 
     /// Refuses `fromLatest` unless the rules allow it.
@@ -337,6 +354,12 @@ impl Gate {
         // Valid between any two statements that hold it, so a panic elsewhere does no harm.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A key that is passed over, as a text.
+fn passed_over(file: &str, key: &Diagnostic, why: &str) -> String {
+    let line = key.place.as_ref().map_or(1, |place| place.line);
+    format!("`{file}`, line {line}: {}, {why}", key.message)
 }
 
 /// A file of rules as text.

@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::patterns::{Branches, HostPaths, Names, Paths};
 use super::rules_file;
+use crate::source::{Diagnostic, SourceFile};
 
 /// Where rules are looked for; what any of them allows is allowed.
 pub const RULES_FILES: [&str; 2] = ["stager-giterminism.yaml", "werf-giterminism.yaml"];
@@ -42,8 +43,12 @@ pub struct Rules {
     pub(super) secrets: SecretRules,
     /// `config.native`.
     pub(super) native: NativeRules,
-    /// Keys of werf's file that mean nothing, as texts with their lines.
-    pub(super) unread: Vec<String>,
+    /// Keys of werf's file that are there again further down.
+    pub(super) repeated: Vec<Diagnostic>,
+    /// Keys of werf's file that mean nothing.
+    pub(super) unread: Vec<Diagnostic>,
+    /// The file, where it has such keys.
+    pub(super) text: Option<Box<SourceFile>>,
 }
 
 #[derive(Debug, Default)]

@@ -2,7 +2,9 @@
 //!
 //! The words for truth are those of YAML 1.1, since werf takes them: a rule that reads `yes` there means yes here. Everything
 //! else is strict, because a rule that is silently not read is either a hole or a riddle. Only an unknown key of werf's own
-//! file is let pass with a warning: it allows nothing, and files that people have rely on that.
+//! file is let pass with a warning: it allows nothing, and files that people have rely on that. So do they on the last one of
+//! equal keys being the one that counts. werf v3 refuses it: see
+//! [`Gate::refuse_unread_rules`](super::Gate::refuse_unread_rules).
 
 use super::error::Error;
 use super::patterns::{Branches, HostPaths, Names, Paths};
@@ -59,14 +61,15 @@ pub(super) fn read(file: &str, text: &str) -> Result<Rules, Error> {
     } else {
         reader.text(text);
     }
-    if reader.mistakes.is_empty() {
-        return Ok(reader.rules);
-    }
-    for mistake in &mut reader.mistakes {
+    for mistake in reader.mistakes.iter_mut().chain(&mut reader.rules.unread) {
         mistake.code = Some("giterminism-config-invalid".to_owned());
     }
-    let source = SourceFile { name: file.to_owned(), text: text.chars().take(MAX_SIZE).collect() };
-    Err(Error::Rules { text: Box::new(source), mistakes: reader.mistakes })
+    let source = || Box::new(SourceFile { name: file.to_owned(), text: text.chars().take(MAX_SIZE).collect() });
+    if !reader.mistakes.is_empty() {
+        return Err(Error::Rules { text: source(), mistakes: reader.mistakes });
+    }
+    let text = (!reader.rules.unread.is_empty()).then(source);
+    Ok(Rules { text, ..reader.rules })
 }
 
 struct Reader<'a> {
@@ -79,8 +82,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn text(&mut self, text: &str) {
-        let (sections, problems) = yaml::parse_sections(self.file, text);
-        self.mistakes.extend(problems.into_iter().filter(Diagnostic::is_error));
+        let (sections, problems) = match self.flavour {
+            Flavour::Stager => yaml::parse_sections(self.file, text),
+            Flavour::Werf => yaml::parse_sections_with_repeated_keys(self.file, text),
+        };
+        let (mistakes, repeated) = problems.into_iter().partition(Diagnostic::is_error);
+        (self.mistakes, self.rules.repeated) = (mistakes, repeated);
         let mut documents = sections.iter().filter_map(|section| section.node.as_ref());
         if let Some(root) = documents.next() {
             self.section(root, "");
@@ -133,10 +140,7 @@ impl Reader<'_> {
         };
         match self.flavour {
             Flavour::Stager => self.mistakes.push(mistake.help(help)),
-            Flavour::Werf => {
-                let line = entry.mark.line;
-                self.rules.unread.push(format!("line {line}: unknown key `{full}` allows nothing: {help}"));
-            }
+            Flavour::Werf => self.rules.unread.push(mistake.help(help)),
         }
     }
 

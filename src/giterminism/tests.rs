@@ -607,9 +607,37 @@ fn an_unknown_key_of_the_werf_file_is_passed_over() {
     assert_eq!(gate.env("TAG").unwrap().as_deref(), Some("7"));
     assert_eq!(
         gate.unread_rules(),
-        ["`werf-giterminism.yaml`, line 3: unknown key `config.allowUncommitedTemplates` allows nothing: \
+        ["`werf-giterminism.yaml`, line 3: unknown key `config.allowUncommitedTemplates`, it allows nothing: \
           did you mean `allowUncommittedTemplates`?"]
     );
+    let refused = gate.refuse_unread_rules().unwrap_err().to_string();
+    assert!(refused.contains("unknown key `config.allowUncommitedTemplates`"), "werf v3 refuses it: {refused}");
+    let gate = open(&Fixture::with(&[("stager-giterminism.yaml", &text)]), Mode::Strict);
+    assert!(gate.is_err(), "stager's own file is strict");
+    let known = strict(&Fixture::with(&[("werf-giterminism.yaml", &rules("config: {allowUncommitted: true}"))]));
+    assert!(known.refuse_unread_rules().is_ok());
+}
+
+#[test]
+fn of_equal_keys_of_the_werf_file_the_last_one_counts() {
+    let text = rules(concat!(
+        "config:\n  goTemplateRendering: {allowEnvVariables: [TAG]}\n  secrets: {allowValueIds: [a], allowValueIds: [b]}\n",
+        "config:\n  secrets: {allowValueIds: [c], allowValueIds: [d]}\n",
+    ));
+    let gate = strict(&Fixture::with(&[("werf-giterminism.yaml", &text)]));
+    assert!(gate.env("TAG").unwrap_err().is_refusal(), "the whole of an earlier section is passed over");
+    let allowed: Vec<&str> =
+        ["a", "b", "c", "d"].into_iter().filter(|id| gate.check_secret_value(id).is_ok()).collect();
+    assert_eq!(allowed, ["d"]);
+    let lines: Vec<String> = gate.unread_rules();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(
+        lines.contains(
+            &"`werf-giterminism.yaml`, line 5: the key `config` is there twice, the last one counts".to_owned()
+        ),
+        "{lines:?}"
+    );
+    assert!(gate.refuse_unread_rules().is_ok(), "v3 takes them too");
     let gate = open(&Fixture::with(&[("stager-giterminism.yaml", &text)]), Mode::Strict);
     assert!(gate.is_err(), "stager's own file is strict");
 }

@@ -9,6 +9,7 @@ mod namespace;
 mod project;
 mod repositories;
 mod selection;
+mod unmatched;
 
 pub use build::{BuildOptions, Built, build};
 pub use ci_env::{CiEnv, CiEnvError, CiEnvOptions, CiSystem, ci_env};

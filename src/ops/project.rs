@@ -11,12 +11,12 @@ use stages::plan::Plan;
 use stages::spec::{Project, SecretSource};
 use stages::{BlobId, ImageName, ObjectId, Platform};
 
-use super::Error;
 use super::mapped::Mapped;
+use super::{Error, unmatched};
 use crate::builder::CancelToken;
 use crate::config::{
     self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
-    ProjectHome,
+    ProjectHome, WerfSemantics,
 };
 use crate::git::{Head, Remotes, Repository, SnapshotOptions};
 use crate::giterminism::{self, Gate, GateOptions, Mode, Refusal};
@@ -220,8 +220,12 @@ impl ProjectFiles {
 
     /// Loads the config, and leaves its claims alone.
     pub(super) fn read(&self, options: &ProjectOptions) -> Result<LoweredConfig, Error> {
-        let mut loaded = config::load(&self.request(options)?)?;
-        if let Some(name) = options.templates.project_name.as_ref().filter(|_| loaded.text.dialect() == Dialect::Werf) {
+        let request = self.request(options)?;
+        if self.has_strict_rules(&request)? {
+            self.gate.refuse_unread_rules()?;
+        }
+        let mut loaded = config::load(&request)?;
+        if let Some(name) = options.templates.project_name.as_ref().filter(|_| loaded.text.dialect().is_werf()) {
             let parsed = name.parse().map_err(|_| Error::ProjectName { name: name.clone() });
             loaded.project.name = parsed?;
         }
@@ -230,6 +234,11 @@ impl ProjectFiles {
         }
         loaded.warnings.extend(self.gate.unread_rules().into_iter().map(Diagnostic::warning));
         Ok(loaded)
+    }
+
+    /// Whether unknown keys in files of rules are errors: those of werf v3, unlike those of v2.
+    fn has_strict_rules(&self, request: &LoadRequest<'_>) -> Result<bool, Error> {
+        Ok(!self.gate.unread_rules().is_empty() && config::dialect(request)? == Dialect::Werf(WerfSemantics::V3))
     }
 
     /// The claims that the gate does not grant, each at its place; without a refusal where something else is wrong.
@@ -379,10 +388,12 @@ impl OpenProject {
         })
     }
 
-    /// Warns of mapped files that are not what is built as the work tree has them.
+    /// Warns of mapped files that are not what is built as the work tree has them, and of patterns that match none.
     pub fn warn_of_mapped(&self, events: &Arc<dyn EventSink>) {
         let mapped = Mapped::of(&self.repository, &self.config.project);
-        for message in mapped.warnings(&self.head, &self.tree, self.mode) {
+        let differing = mapped.warnings(&self.head, &self.tree, self.mode);
+        let unmatched = unmatched::patterns(&self.repository, &self.tree, &self.config.project);
+        for message in differing.into_iter().chain(unmatched) {
             events.send(Event::Warning { message });
         }
     }

@@ -43,3 +43,4 @@ mod steps;
 mod tidy;
 mod werf;
 mod werf_images;
+mod werf_v3;

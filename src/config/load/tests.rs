@@ -32,11 +32,37 @@ fn configs_are_found_in_order() {
     assert_eq!(found(MemoryFiles::new().file("dappfile.yml", "")), Ok(("dappfile.yml".to_owned(), Dialect::Dapp)));
     assert!(found(MemoryFiles::new()).unwrap_err().contains("looked for `stager.yaml`"));
     let named = LoadRequest { config_path: Some("./ci/werf.yaml"), ..request(all.clone()) };
-    assert_eq!(discover(&named).unwrap(), ("ci/werf.yaml".to_owned(), Dialect::Werf));
-    let wanted = LoadRequest { dialect: Some(Dialect::Werf), ..request(all) };
-    assert_eq!(discover(&wanted).unwrap(), ("werf.yaml".to_owned(), Dialect::Werf));
+    assert_eq!(discover(&named).unwrap(), ("ci/werf.yaml".to_owned(), Dialect::Werf(WerfSemantics::V2)));
+    let wanted = LoadRequest { dialect: Some(Dialect::Werf(WerfSemantics::V2)), ..request(all) };
+    assert_eq!(discover(&wanted).unwrap(), ("werf.yaml".to_owned(), Dialect::Werf(WerfSemantics::V2)));
     let error = load(&wanted).unwrap_err();
     assert!(error.to_string().contains("no project section"), "{error}");
+}
+
+#[test]
+fn a_werf_config_says_which_werf_it_is_for() {
+    let text = "# stager-dialect: werf-v3\nconfigVersion: 1\nproject: p\n---\nimage: {{ `a` }}\nfrom: alpine:3\n";
+    let found = |text: &str, asked: Option<WerfSemantics>| {
+        let dialect = asked.map(Dialect::Werf);
+        let request = LoadRequest { dialect, ..request(MemoryFiles::new().file("werf.yaml", text)) };
+        let loaded = load(&request).map_err(|error| diagnostics::render(&error.diagnostics, &error.sources, false))?;
+        assert_eq!(super::super::dialect(&request).unwrap(), loaded.text.dialect());
+        Ok::<_, String>((loaded.text.dialect().name(), loaded.warnings.len()))
+    };
+    assert_eq!(found(text, None), Ok(("werf-v3", 0)));
+    assert_eq!(found(text, Some(WerfSemantics::V2)), Ok(("werf", 0)), "the command line wins");
+    assert_eq!(found(&text.replace("werf-v3", "werf"), Some(WerfSemantics::V3)), Ok(("werf-v3", 0)));
+    assert_eq!(found(&text.replace("# s", "{{/* */}}\n# s"), None), Ok(("werf", 1)), "it has to be in the head");
+    assert_eq!(found(&text.replace("werf-v3", "v3"), Some(WerfSemantics::V2)), Ok(("werf", 0)));
+    insta::assert_snapshot!(found(&text.replace("werf-v3", "v3"), None).unwrap_err(), @r##"
+error[dialect]: a `werf.yaml` cannot be of the dialect "v3"
+ --> werf.yaml:1:1
+  |
+1 | # stager-dialect: v3
+  | ^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: write `# stager-dialect: werf` or `# stager-dialect: werf-v3`
+"##);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use stages::spec::{Content, ImageSpec};
 
-use super::lower;
+use super::{Semantics, lower};
 use crate::config::dialect::Lowered;
 use crate::config::validate;
 use crate::source::Diagnostic;
@@ -10,9 +10,15 @@ use crate::template::CommitFacts;
 
 const META: &str = "configVersion: 1\nproject: demo\n---\n";
 
+mod semantics;
+
 fn lowered(text: &str) -> Lowered {
+    lowered_as(text, Semantics::V2)
+}
+
+fn lowered_as(text: &str, semantics: Semantics) -> Lowered {
     let commit = CommitFacts { hash: "abc".to_owned(), date_human: "then".to_owned(), date_unix: 5 };
-    let mut lowered = lower("werf.yaml", text, &commit);
+    let mut lowered = lower("werf.yaml", text, &commit, semantics);
     if !lowered.problems.iter().any(Diagnostic::is_error) {
         lowered.problems.extend(validate::check("werf.yaml", &lowered.images));
     }

@@ -8,13 +8,15 @@ use super::tree::{Content, Entry, Mark, Node, Scalar, ScalarKind};
 use super::{Flavor, MAX_DEPTH, MAX_NODES, code};
 use crate::source::Diagnostic;
 
-/// The tree of a chunk; `None` when it holds no document. `nodes` counts over all chunks.
-pub(super) fn tree(
-    flavor: Flavor,
-    file: &str,
-    chunk: Chunk<'_>,
-    nodes: &mut usize,
-) -> Result<Option<Node>, Vec<Diagnostic>> {
+/// What a chunk holds, as far as it could be read.
+pub(super) struct Built {
+    /// `None` when it holds no document. Whole when nothing else is wrong but keys that are there twice.
+    pub(super) root: Option<Node>,
+    pub(super) problems: Vec<Diagnostic>,
+}
+
+/// The tree of a chunk. `nodes` counts over all chunks.
+pub(super) fn tree(flavor: Flavor, file: &str, chunk: Chunk<'_>, nodes: &mut usize) -> Built {
     let mut bytes = chunk.text.as_bytes();
     match flavor {
         Flavor::Yaml12 => built(flavor, file, chunk, nodes, yaml12(chunk.text)),
@@ -28,7 +30,7 @@ fn built(
     chunk: Chunk<'_>,
     nodes: &mut usize,
     events: impl Iterator<Item = Result<(Event, Span), SyntaxError>>,
-) -> Result<Option<Node>, Vec<Diagnostic>> {
+) -> Built {
     let mut builder = Builder {
         flavor,
         file,
@@ -50,7 +52,7 @@ fn built(
             break;
         }
     }
-    if builder.problems.is_empty() { Ok(builder.root) } else { Err(builder.problems) }
+    Built { root: builder.root, problems: builder.problems }
 }
 
 struct Builder<'a> {

@@ -8,7 +8,7 @@ use crate::config::dapp::schema::{GitEntry, StageDependencies};
 use crate::config::read::At;
 use crate::config::werf::code;
 use crate::config::werf::lower::context::{Context, filled, texts};
-use crate::config::werf::lower::exports::{self, Export, git_pattern};
+use crate::config::werf::lower::exports::{self, Export, Origin, git_pattern};
 use crate::config::werf::lower::git::{DIRECTORY_MODE, Remote, source};
 use crate::config::werf::lower::paths;
 use crate::config::werf::lower::project::present;
@@ -59,7 +59,7 @@ fn mapping(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<Mapping> {
         broken: &table.broken,
         add,
         to: table.to.as_ref(),
-        to_is_add: false,
+        origin: Origin::Git,
         include_paths: &table.include_paths,
         exclude_paths: &table.exclude_paths,
         owner: &table.owner,

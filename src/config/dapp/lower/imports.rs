@@ -9,7 +9,7 @@ use crate::config::read::At;
 use crate::config::werf::code;
 use crate::config::werf::lower::context::{Context, filled};
 use crate::config::werf::lower::dependencies::{When, when};
-use crate::config::werf::lower::exports::{self, Export};
+use crate::config::werf::lower::exports::{self, Export, Origin};
 use crate::config::werf::schema::Items;
 use crate::config::yaml::Mark;
 
@@ -34,7 +34,7 @@ fn import(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
         broken: &table.broken,
         add: table.add.as_ref(),
         to: filled(&table.to),
-        to_is_add: true,
+        origin: Origin::Import,
         include_paths: &table.include_paths,
         exclude_paths: &table.exclude_paths,
         owner: &table.owner,

@@ -17,6 +17,7 @@ use self::names::Names;
 use super::project::{self, ProjectHome};
 use super::schema::DimgSection;
 use crate::config::dialect::{Lowered, LoweredImage};
+use crate::config::werf::Semantics;
 use crate::config::werf::lower::context::Context;
 use crate::config::werf::lower::images::inherit_mounts;
 use crate::config::werf::lower::warnings::Warnings;
@@ -43,7 +44,7 @@ pub(crate) fn lower(file: &str, text: &str, home: &ProjectHome) -> Lowered {
 /// The first round.
 fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) -> Vec<DimgSection> {
     let (sections, mut problems) = yaml::parse_sections(file, text);
-    let mut context = Context::new(file, warnings);
+    let mut context = Context::new(file, warnings, Semantics::default());
     let sections: Vec<DimgSection> =
         sections.into_iter().filter_map(|section| sections::read(&mut context, section.node?)).collect();
     problems.append(&mut context.into_problems());
@@ -71,7 +72,7 @@ fn images(
 ) -> Vec<LoweredImage> {
     let mut images = Vec::new();
     for section in sections {
-        let mut context = Context::new(file, warnings);
+        let mut context = Context::new(file, warnings, Semantics::default());
         images.append(&mut dimg::lower(&mut context, section, names));
         lowered.claims.append(&mut context.claims);
         lowered.at_build.append(&mut context.at_build);
@@ -81,7 +82,7 @@ fn images(
         lowered.problems.extend(context.into_problems().into_iter().map(|problem| problem.note(note.clone())));
     }
     if lowered.problems.is_empty() {
-        let mut context = Context::new(file, warnings);
+        let mut context = Context::new(file, warnings, Semantics::default());
         names::check_nameless(&mut context, &images);
         lowered.problems.append(&mut context.into_problems());
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn werf(files: MemoryFiles) -> LoadRequest<'static> {
-    LoadRequest { dialect: Some(Dialect::Werf), ..request(files) }
+    LoadRequest { dialect: Some(Dialect::Werf(WerfSemantics::V2)), ..request(files) }
 }
 
 fn error_of(files: MemoryFiles) -> String {

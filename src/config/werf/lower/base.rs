@@ -10,14 +10,19 @@ use crate::config::read::At;
 use crate::config::reference;
 use crate::config::werf::code;
 use crate::config::werf::schema::StapelSection;
+use crate::config::werf::semantics::Verdict;
 use crate::config::yaml::Mark;
 
 /// Checks the keys of a section, whatever its names.
-pub(super) fn check(context: &mut Context<'_>, section: &StapelSection) {
+pub(super) fn check(context: &mut Context<'_>, section: &StapelSection, names: &Names) {
     let StapelSection { from, from_image, from_artifact, broken, .. } = section;
     let (from, from_image, from_artifact) = (filled(from), filled(from_image), filled(from_artifact));
     if let Some(latest) = section.from_latest.as_ref().filter(|latest| latest.value) {
         let reference = from_image.or(from).map(|from| from.value.clone()).unwrap_or_default();
+        if reference == "scratch" && context.rules.latest_scratch == Verdict::Refused {
+            let problem = context.error(latest.mark, code::CONFLICT, "`fromLatest` means nothing for `scratch`");
+            problem.help = Some("leave it out: there is no image to look up".to_owned());
+        }
         let image = context.subject.clone();
         context.claim(latest.mark, Claim::FromLatest { image, reference });
     }
@@ -31,10 +36,14 @@ pub(super) fn check(context: &mut Context<'_>, section: &StapelSection) {
     }
     if let Some(field) = from_image {
         context.deprecated(Deprecated::FromImage, field.mark);
-        if let Some(from) = from {
-            let message = "`fromImage` makes `from` meaningless".to_owned();
-            context.warnings.add(from.mark, message, "leave one of them out");
-        }
+    }
+    if let (Some(field), Some(from)) = (from_image, from) {
+        from_twice(context, from, field);
+    } else if let Some((key, field)) =
+        from_image.map(|field| ("fromImage", field)).or(from.map(|field| ("from", field)))
+        && field.value != "scratch"
+    {
+        names::check_version(context, key, field, names);
     }
     if let Some(artifact) = from_artifact {
         context.deprecated(Deprecated::Artifact, artifact.mark);
@@ -42,6 +51,15 @@ pub(super) fn check(context: &mut Context<'_>, section: &StapelSection) {
         if let Some(other) = other {
             context.exclusive(&[other, ("fromArtifact", Some(artifact))]);
         }
+    }
+}
+
+fn from_twice(context: &mut Context<'_>, from: &At<String>, from_image: &At<String>) {
+    if context.rules.from_beside_from_image == Verdict::Refused {
+        context.exclusive(&[("from", Some(from)), ("fromImage", Some(from_image))]);
+    } else {
+        let message = "`fromImage` makes `from` meaningless".to_owned();
+        context.warnings.add(from.mark, message, "leave one of them out");
     }
 }
 
@@ -94,11 +112,15 @@ fn from(context: &mut Context<'_>, key: &str, field: &At<String>, own_name: &str
     if field.value == "scratch" {
         return Some(Base::Scratch);
     }
+    if key == "from" && field.value == own_name && context.rules.own_name_as_base == Verdict::Refused {
+        itself(context, key, field);
+        return None;
+    }
     if field.value != own_name && names.has(&field.value) {
         let name = names::parse(context, key, field)?;
         return Some(if names.is_artifact(&name) { Base::Artifact { name } } else { Base::Image { name } });
     }
-    if key == "fromImage" && field.value != own_name {
+    if key == "fromImage" && field.value != own_name && context.rules.unversioned == Verdict::Accepted {
         let message = format!("no image of this config is named `{}`: it is taken from a registry", field.value);
         context.warnings.add(field.mark, message, "write `from` for an image of a registry, or correct the name");
     }

@@ -5,11 +5,14 @@ use crate::config::claim::Claim;
 use crate::config::read::{At, Reader};
 use crate::config::werf::code;
 use crate::config::werf::schema::Texts;
+use crate::config::werf::semantics::{Rules, Semantics};
 use crate::config::yaml::Mark;
 use crate::source::Diagnostic;
 
 pub(in crate::config) struct Context<'a> {
     pub(in crate::config) reader: Reader<'a>,
+    /// What holds in the line of werf that is being read.
+    pub(in crate::config) rules: &'static Rules,
     pub(in crate::config) claims: Vec<(Claim, Mark)>,
     pub(in crate::config) warnings: &'a mut Warnings,
     /// What stops a build, though the config can be read.
@@ -19,9 +22,11 @@ pub(in crate::config) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(in crate::config) fn new(file: &'a str, warnings: &'a mut Warnings) -> Self {
+    pub(in crate::config) fn new(file: &'a str, warnings: &'a mut Warnings, semantics: Semantics) -> Self {
+        let rules = semantics.rules();
         Self {
-            reader: Reader::yaml11(file),
+            reader: Reader::yaml11(file).without(rules.withheld),
+            rules,
             claims: Vec::new(),
             warnings,
             at_build: Vec::new(),

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::context::{Context, filled};
+use super::warnings::Deprecated;
 use crate::config::read::At;
 use crate::config::werf::code;
 use crate::config::werf::schema::{DependencyEntry, DependencyImport, Items};
+use crate::config::werf::semantics::Verdict;
 use crate::config::yaml::Mark;
 
 /// Where the values of a dependency go.
@@ -69,14 +71,10 @@ pub(in crate::config) fn lower(
 }
 
 fn dependency(context: &mut Context<'_>, entry: &At<DependencyEntry>, into: Into) -> Option<Dependency> {
-    let DependencyEntry { image, before, after, imports, broken, .. } = &entry.value;
+    let DependencyEntry { before, after, imports, broken, .. } = &entry.value;
     let imports = imports.as_ref().map(|imports| imports.value.0.as_slice()).unwrap_or_default();
     let values = context.each("imports", imports, |context, entry| value(context, entry, into));
-    let image = filled(image).cloned();
-    if image.is_none() && !broken.contains(&"image") {
-        let message = format!("missing key {}", context.key("image"));
-        context.error(entry.mark, code::REQUIRED, message).help = Some("add `image: NAME`".to_owned());
-    }
+    let image = image(context, entry);
     let when = match into {
         Into::Environment => when(context, entry.mark, broken, before, after),
         Into::BuildArguments => {
@@ -90,6 +88,21 @@ fn dependency(context: &mut Context<'_>, entry: &At<DependencyEntry>, into: Into
         }
     };
     Some(Dependency { image: image?, when, values })
+}
+
+fn image(context: &mut Context<'_>, entry: &At<DependencyEntry>) -> Option<At<String>> {
+    let DependencyEntry { from, image, broken, .. } = &entry.value;
+    let named = context.exclusive(&[("from", filled(from)), ("image", filled(image))]);
+    let wanted = context.rules.dependency_key;
+    match named {
+        Some((key, field)) if key != wanted => context.deprecated(Deprecated::DependencyImage, field.mark),
+        None if !broken.iter().any(|key| matches!(*key, "from" | "image")) => {
+            let message = format!("missing key {}", context.key(wanted));
+            context.error(entry.mark, code::REQUIRED, message).help = Some(format!("add `{wanted}: NAME`"));
+        }
+        _ => {}
+    }
+    named.map(|(_, field)| field.clone())
 }
 
 /// Reads `before` and `after`, of which exactly one has to be there.
@@ -126,12 +139,14 @@ pub(in crate::config) fn when(
 fn value(context: &mut Context<'_>, entry: &At<DependencyImport>, into: Into) -> Option<Value> {
     let DependencyImport { kind, target_env, target_build_arg, broken, .. } = &entry.value;
     let written = kind.as_ref().map(|kind| kind.value.as_str()).unwrap_or_default();
-    let kind_known = KINDS.iter().find(|(name, _)| *name == written).map(|(_, kind)| *kind);
+    let gone = (context.rules.image_id == Verdict::Refused).then_some(Kind::Id);
+    let kinds = || KINDS.iter().filter(move |(_, kind)| Some(*kind) != gone);
+    let kind_known = kinds().find(|(name, _)| *name == written).map(|(_, kind)| *kind);
     if kind_known.is_none() && !broken.contains(&"type") {
         let mark = kind.as_ref().map_or(entry.mark, |kind| kind.mark);
         let message = format!("{} must say what of the image is given", context.key("type"));
         let problem = context.error(mark, code::VALUE, message);
-        let names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = kinds().map(|(name, _)| *name).collect();
         problem.help = Some(format!("write one of {}", names.join(", ")));
     }
     let (env, argument) = (("targetEnv", filled(target_env)), ("targetBuildArg", filled(target_build_arg)));

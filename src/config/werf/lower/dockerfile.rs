@@ -20,6 +20,7 @@ use crate::config::dialect::LoweredImage;
 use crate::config::read::At;
 use crate::config::werf::code;
 use crate::config::werf::schema::DockerfileSection;
+use crate::config::werf::semantics::Verdict;
 use crate::config::yaml::{Content as Yaml, Mark, Node};
 
 pub(super) fn lower(lowering: &mut Lowering<'_>, context: &mut Context<'_>, section: &DockerfileSection) {
@@ -78,7 +79,11 @@ fn source(context: &mut Context<'_>, section: &DockerfileSection, dependencies: 
         let problem = context.error(mark, code::REQUIRED, "`dockerfile` names no file");
         problem.help = Some("write `dockerfile: Dockerfile`".to_owned());
     }
-    let dockerfile = inside(context, "dockerfile", dockerfile, "relative to `context`");
+    let beside = context.rules.dockerfile_beside_context == Verdict::Accepted;
+    let dockerfile = match dockerfile {
+        Some(field) if beside => within_project(context, directory.as_deref().unwrap_or("."), field),
+        field => inside(context, "dockerfile", field, "relative to `context`"),
+    };
     let args = args(context, section);
     clashes(context, section, dependencies);
     let directory = directory.unwrap_or_else(|| ".".to_owned());
@@ -108,6 +113,18 @@ fn inside(context: &mut Context<'_>, key: &str, field: Option<&At<String>>, what
         return None;
     }
     paths::plain(context, key, field).map(|path| paths::clean(&path))
+}
+
+/// A clean path relative to the context, from which it may lead out, but not out of the project.
+fn within_project(context: &mut Context<'_>, directory: &str, field: &At<String>) -> Option<String> {
+    if field.value.starts_with('/') || !paths::is_relative(&format!("{directory}/{}", field.value)) {
+        let message = "`dockerfile` must be a path relative to `context` that stays inside the project directory";
+        let problem = context.error(field.mark, code::PATH, message);
+        problem.label = Some(format!("is {:?}", paths::shortened(&field.value)));
+        problem.help = Some("write it without a leading `/`, and with fewer `..`".to_owned());
+        return None;
+    }
+    paths::plain(context, "dockerfile", field).map(|path| paths::clean(&path))
 }
 
 fn context_files(context: &mut Context<'_>, section: &DockerfileSection, directory: &str) -> Vec<String> {

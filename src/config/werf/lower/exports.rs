@@ -7,7 +7,16 @@ use super::paths;
 use crate::config::read::At;
 use crate::config::werf::code;
 use crate::config::werf::schema::Texts;
+use crate::config::werf::semantics::Verdict;
 use crate::config::yaml::Mark;
+
+/// Where files come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum Origin {
+    Git,
+    /// Another image, where a target that is not written is the source's own path.
+    Import,
+}
 
 /// The keys that say it.
 pub(in crate::config) struct Keys<'a> {
@@ -15,8 +24,7 @@ pub(in crate::config) struct Keys<'a> {
     pub(in crate::config) broken: &'a [&'static str],
     pub(in crate::config) add: Option<&'a At<String>>,
     pub(in crate::config) to: Option<&'a At<String>>,
-    /// Whether a target that is not there is the source's own path.
-    pub(in crate::config) to_is_add: bool,
+    pub(in crate::config) origin: Origin,
     pub(in crate::config) include_paths: &'a Option<At<Texts>>,
     pub(in crate::config) exclude_paths: &'a Option<At<Texts>>,
     pub(in crate::config) owner: &'a Option<At<String>>,
@@ -26,6 +34,7 @@ pub(in crate::config) struct Keys<'a> {
 /// One placement of files.
 #[derive(Debug, Clone)]
 pub(in crate::config) struct Export {
+    pub(in crate::config) origin: Origin,
     pub(in crate::config) mark: Mark,
     pub(in crate::config) add: String,
     pub(in crate::config) to: String,
@@ -37,17 +46,31 @@ pub(in crate::config) struct Export {
 pub(in crate::config) fn lower(context: &mut Context<'_>, keys: &Keys<'_>) -> Option<Export> {
     let add = path(context, "add", keys.add, keys);
     let to = match keys.to {
-        None if keys.to_is_add && !keys.broken.contains(&"to") => add.clone(),
+        None if keys.origin == Origin::Import && !keys.broken.contains(&"to") => add.clone(),
         to => path(context, "to", to, keys),
     };
-    if let Some(written) = keys.to.filter(|to| to.value.len() > 1 && to.value.ends_with('/')) {
-        let message = format!("the slash at the end of {} means nothing", context.key("to"));
-        context.warnings.add(written.mark, message, "what `add` names is placed as this path, never inside it");
-    }
+    slash_after_to(context, keys);
     let include_paths = paths::relative_patterns(context, "includePaths", texts(keys.include_paths));
     let exclude_paths = paths::relative_patterns(context, "excludePaths", texts(keys.exclude_paths));
     let owner = Owner { user: owned(keys.owner), group: owned(keys.group) };
-    Some(Export { mark: keys.mark, add: add?, to: to?, include_paths, exclude_paths, owner })
+    Some(Export { origin: keys.origin, mark: keys.mark, add: add?, to: to?, include_paths, exclude_paths, owner })
+}
+
+/// A slash at the end of the target, which some take for "into this directory".
+fn slash_after_to(context: &mut Context<'_>, keys: &Keys<'_>) {
+    let has_slash = |field: &&At<String>| field.value.len() > 1 && field.value.ends_with('/');
+    let means = "what `add` names is placed as this path, never inside it";
+    if context.rules.slash_after_to == Verdict::Refused {
+        let target =
+            keys.to.map(|to| ("to", to)).or(keys.add.filter(|_| keys.origin == Origin::Import).map(|add| ("add", add)));
+        let Some((key, written)) = target.filter(|(_, written)| has_slash(written)) else { return };
+        let message = format!("{} must not end with a slash", context.key(key));
+        let instead = paths::clean(&paths::shortened(&written.value));
+        context.error(written.mark, code::PATH, message).help = Some(format!("write `{instead}`: {means}"));
+    } else if let Some(written) = keys.to.filter(has_slash) {
+        let message = format!("the slash at the end of {} means nothing", context.key("to"));
+        context.warnings.add(written.mark, message, means);
+    }
 }
 
 fn path(context: &mut Context<'_>, key: &'static str, field: Option<&At<String>>, keys: &Keys<'_>) -> Option<String> {
@@ -62,10 +85,15 @@ fn path(context: &mut Context<'_>, key: &'static str, field: Option<&At<String>>
     }
 }
 
-/// Keeps what one export places out of those that it lies inside of, and finds those that place the same.
+/// Keeps what one export places out of those that it lies inside of, and finds those that place the same. Imports may meet
+/// where a line of werf lets them: the later one wins then.
 pub(in crate::config) fn exclude_each_other(context: &mut Context<'_>, exports: &mut [&mut Export]) {
     for outer in 0..exports.len() {
         for inner in (0..exports.len()).filter(|inner| *inner != outer) {
+            let imports = [&exports[outer], &exports[inner]].iter().all(|export| export.origin == Origin::Import);
+            if imports && context.rules.meeting_imports == Verdict::Accepted {
+                continue;
+            }
             match left_out(exports[outer], exports[inner]) {
                 Ok(mut paths) => exports[outer].exclude_paths.append(&mut paths),
                 // Each pair is looked at from both sides; one report is enough.
@@ -143,6 +171,7 @@ mod tests {
 
     fn export(to: &str, include_paths: &[&str]) -> Export {
         Export {
+            origin: Origin::Git,
             mark: Mark::default(),
             add: "/".to_owned(),
             to: to.to_owned(),

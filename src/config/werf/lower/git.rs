@@ -3,7 +3,7 @@
 use stages::spec::{GitMapping, GitReference, GitSource};
 
 use super::context::{Context, filled, texts};
-use super::exports::{self, Export, git_pattern};
+use super::exports::{self, Export, Origin, git_pattern};
 use super::paths;
 use super::project::present;
 use crate::config::claim::Claim;
@@ -55,7 +55,7 @@ fn mapping(context: &mut Context<'_>, entry: &At<GitEntry>) -> Option<Mapping> {
         broken: &table.broken,
         add,
         to: table.to.as_ref(),
-        to_is_add: false,
+        origin: Origin::Git,
         include_paths: &table.include_paths,
         exclude_paths: &table.exclude_paths,
         owner: &table.owner,

@@ -10,7 +10,7 @@ use super::image_spec;
 use super::names::Names;
 use super::project::Project;
 use crate::config::dialect::LoweredImage;
-use crate::config::werf::code;
+use crate::config::werf::{Semantics, code};
 use crate::config::yaml::Mark;
 use crate::template::CommitFacts;
 
@@ -18,13 +18,14 @@ use crate::template::CommitFacts;
 pub(super) struct Lowering<'a> {
     pub(super) project: &'a Project,
     pub(super) names: Names,
+    pub(super) semantics: Semantics,
     pub(super) images: Vec<LoweredImage>,
     /// What steps see without being keyed by it.
     pub(super) step_env: BTreeMap<String, String>,
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn new(project: &'a Project, names: Names, commit: &CommitFacts) -> Self {
+    pub(super) fn new(project: &'a Project, names: Names, commit: &CommitFacts, semantics: Semantics) -> Self {
         let step_env = [
             ("LANG", "C.UTF-8".to_owned()),
             ("LC_ALL", "C.UTF-8".to_owned()),
@@ -33,7 +34,7 @@ impl<'a> Lowering<'a> {
             ("WERF_COMMIT_TIME_UNIX", commit.date_unix.to_string()),
         ];
         let step_env = step_env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { project, names, images: Vec::new(), step_env }
+        Self { project, names, semantics, images: Vec::new(), step_env }
     }
 
     /// An image's config with the project's part put over it, which only final images get.

@@ -4,7 +4,7 @@ use stages::spec::ImportSource;
 
 use super::context::{Context, filled};
 use super::dependencies::{When, when};
-use super::exports::{self, Export};
+use super::exports::{self, Export, Origin};
 use super::names::{self, Names};
 use super::steps::STAGES;
 use super::warnings::Deprecated;
@@ -12,6 +12,7 @@ use crate::config::read::At;
 use crate::config::reference;
 use crate::config::werf::code;
 use crate::config::werf::schema::{ImportEntry, Items};
+use crate::config::werf::semantics::Verdict;
 use crate::config::yaml::Mark;
 
 /// One import.
@@ -35,7 +36,7 @@ fn import(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
         broken: &table.broken,
         add: table.add.as_ref(),
         to: filled(&table.to),
-        to_is_add: true,
+        origin: Origin::Import,
         include_paths: &table.include_paths,
         exclude_paths: &table.exclude_paths,
         owner: &table.owner,
@@ -78,9 +79,21 @@ fn source(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
     {
         return Some((ImportSource::External(canonical), field.mark));
     }
+    if context.rules.unversioned == Verdict::Refused && !names.has(&field.value) {
+        unknown(context, key, field, names);
+        return None;
+    }
     let name = names::parse(context, key, field)?;
     let source = if names.is_artifact(&name) { ImportSource::Artifact(name) } else { ImportSource::Image(name) };
     Some((source, field.mark))
+}
+
+fn unknown(context: &mut Context<'_>, key: &str, field: &At<String>, names: &Names) {
+    if field.value != "scratch" {
+        return names::check_version(context, key, field, names);
+    }
+    let message = format!("{} is `scratch`, which holds no files", context.key(key));
+    context.error(field.mark, code::VALUE, message).help = Some("import from an image".to_owned());
 }
 
 /// A stage of the source in place of its last one is checked, and refused when it comes to a build.

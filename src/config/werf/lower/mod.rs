@@ -36,18 +36,18 @@ use self::names::Names;
 use self::project::Project;
 use self::sections::Written;
 use self::warnings::Warnings;
-use super::code;
+use super::{Semantics, code};
 use crate::config::dialect::Lowered;
 use crate::config::yaml;
 use crate::source::Diagnostic;
 use crate::template::CommitFacts;
 
 /// Lowers a rendered `werf.yaml`. `commit` is what steps are told of the commit.
-pub(crate) fn lower(file: &str, text: &str, commit: &CommitFacts) -> Lowered {
+pub(crate) fn lower(file: &str, text: &str, commit: &CommitFacts, semantics: Semantics) -> Lowered {
     let mut warnings = Warnings::default();
     let mut lowered = Lowered::default();
-    if let Some((project, sections)) = read(file, text, &mut warnings, &mut lowered) {
-        let mut lowering = Lowering::new(&project, Names::of(&sections), commit);
+    if let Some((project, sections)) = read(file, text, semantics, &mut warnings, &mut lowered) {
+        let mut lowering = Lowering::new(&project, Names::of(&sections), commit, semantics);
         lower_images(file, &mut lowering, &sections, &mut warnings, &mut lowered);
         if lowered.problems.is_empty() {
             lowered.project = project.lowered();
@@ -58,9 +58,15 @@ pub(crate) fn lower(file: &str, text: &str, commit: &CommitFacts) -> Lowered {
 }
 
 /// The first round.
-fn read(file: &str, text: &str, warnings: &mut Warnings, lowered: &mut Lowered) -> Option<(Project, Vec<Written>)> {
+fn read(
+    file: &str,
+    text: &str,
+    semantics: Semantics,
+    warnings: &mut Warnings,
+    lowered: &mut Lowered,
+) -> Option<(Project, Vec<Written>)> {
     let (sections, mut problems) = yaml::parse_sections(file, text);
-    let mut context = Context::new(file, warnings);
+    let mut context = Context::new(file, warnings, semantics);
     let sections: Vec<Written> =
         sections.into_iter().filter_map(|section| sections::read(&mut context, section)).collect();
     let project = one_project(&mut context, &sections);
@@ -107,11 +113,12 @@ fn lower_images(
     warnings: &mut Warnings,
     lowered: &mut Lowered,
 ) {
+    let semantics = lowering.semantics;
     // As in werf, images from a Dockerfile are looked at first.
     let is_dockerfile = |section: &&Written| matches!(section, Written::Dockerfile(_));
     let others = sections.iter().filter(|section| !is_dockerfile(section));
     for section in sections.iter().filter(is_dockerfile).chain(others) {
-        let mut context = Context::new(file, warnings);
+        let mut context = Context::new(file, warnings, semantics);
         match section {
             Written::Project { .. } => continue,
             Written::Stapel(section) => stapel::lower(lowering, &mut context, section),
@@ -126,7 +133,7 @@ fn lower_images(
     }
     lowering.images.sort_by_key(|image| image.mark);
     if lowered.problems.is_empty() {
-        let mut context = Context::new(file, warnings);
+        let mut context = Context::new(file, warnings, semantics);
         lowering.check_nameless(&mut context);
         lowering.check_platforms(&mut context);
         images::inherit_mounts(&mut lowering.images);

@@ -96,7 +96,7 @@ fn parts(
     exports::exclude_each_other(context, &mut placed);
     let dependencies = dependencies::lower(context, &section.dependencies, Into::Environment);
     steps.give(&secrets::lower(context, &section.secrets));
-    base::check(context, section);
+    base::check(context, section, &lowering.names);
     let (docker, image_spec) = config(context, section);
     if let Some(artifact) = artifact {
         unsupported(context, section, artifact);

@@ -11,6 +11,7 @@ use super::project::present;
 use crate::config::read::At;
 use crate::config::werf::code;
 use crate::config::werf::schema::{Items, Raw, StapelSection, Texts};
+use crate::config::werf::semantics::Verdict;
 use crate::config::yaml::{Content, Node, ScalarKind, boolean, integer};
 
 /// The user stages, in their order.
@@ -54,7 +55,7 @@ pub(in crate::config) fn lower(
             let step = Step {
                 name: written.stage.to_owned(),
                 command,
-                files: keyed_by(written.stage, mappings),
+                files: keyed_by(written.stage, mappings, context.rules.stage_dependencies),
                 env: BTreeMap::new(),
                 unkeyed_env: unkeyed_env.clone(),
                 cache_versions,
@@ -66,7 +67,7 @@ pub(in crate::config) fn lower(
             steps.insert(written.stage, step);
         }
     }
-    warn_of_unused_dependencies(context, section, &steps);
+    idle_dependencies(context, section, &steps);
     Steps(steps)
 }
 
@@ -135,13 +136,20 @@ pub(in crate::config) fn there(
     }
 }
 
-/// Nothing of git is there before the first stage, so nothing of it keys that.
-fn keyed_by(stage: &str, mappings: &[Mapping]) -> FileView {
-    let patterns = |mapping: &Mapping| match stage {
-        "install" => mapping.install.iter().map(|pattern| git_pattern(pattern)).collect(),
-        "beforeSetup" => mapping.before_setup.iter().map(|pattern| git_pattern(pattern)).collect(),
-        "setup" => mapping.setup.iter().map(|pattern| git_pattern(pattern)).collect(),
-        _ => Vec::new(),
+/// Nothing of git is there before the first stage, so nothing of it keys that. `unless_written` are the patterns of a stage
+/// that a mapping says nothing of.
+fn keyed_by(stage: &str, mappings: &[Mapping], unless_written: &[&str]) -> FileView {
+    let patterns = |mapping: &Mapping| {
+        let written = match stage {
+            "install" => &mapping.install,
+            "beforeSetup" => &mapping.before_setup,
+            "setup" => &mapping.setup,
+            _ => return Vec::new(),
+        };
+        match written.as_slice() {
+            [] => unless_written.iter().map(|pattern| git_pattern(pattern)).collect(),
+            written => written.iter().map(|pattern| git_pattern(pattern)).collect(),
+        }
     };
     FileView::KeyedBy(mappings.iter().map(patterns).collect())
 }
@@ -162,11 +170,8 @@ fn network(context: &mut Context<'_>, section: &StapelSection) -> Network {
     }
 }
 
-fn warn_of_unused_dependencies(
-    context: &mut Context<'_>,
-    section: &StapelSection,
-    steps: &BTreeMap<&'static str, Step>,
-) {
+/// `stageDependencies` that no stage is there for.
+fn idle_dependencies(context: &mut Context<'_>, section: &StapelSection, steps: &BTreeMap<&'static str, Step>) {
     let entries = section.git.as_ref().map(|git| git.value.0.as_slice()).unwrap_or_default();
     for table in entries.iter().filter_map(|entry| present(&entry.value.stage_dependencies)) {
         let keys = [("install", &table.install), ("beforeSetup", &table.before_setup), ("setup", &table.setup)];
@@ -175,7 +180,12 @@ fn warn_of_unused_dependencies(
             if !steps.contains_key(stage) {
                 let message =
                     format!("`stageDependencies.{stage}` is for a stage that `{}` does not have", context.subject);
-                context.warnings.add(field.mark, message, "give the stage commands, or leave its dependencies out");
+                let help = "give the stage commands, or leave its dependencies out";
+                if context.rules.idle_dependencies == Verdict::Refused {
+                    context.at_build(field.mark, message).help = Some(help.to_owned());
+                } else {
+                    context.warnings.add(field.mark, message, help);
+                }
             }
         }
     }

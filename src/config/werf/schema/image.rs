@@ -137,6 +137,7 @@ table! {
 
     /// An entry of `dependencies`.
     DependencyEntry {
+        "from" => from: String,
         "image" => image: String,
         "before" => before: String,
         "after" => after: String,
