@@ -1,2 +1,10 @@
 -- Where the compressed form of a layer can be had, when a stage storage of a registry has it; NULL for one made here.
 ALTER TABLE layer_blobs ADD COLUMN origin TEXT;
+
+-- The parts that a layer leaves in, in order, when it leaves as several blobs: content ids, which layer_blobs has the blobs of.
+CREATE TABLE layer_parts (
+    layer BLOB NOT NULL,
+    position INTEGER NOT NULL,
+    part BLOB NOT NULL,
+    PRIMARY KEY (layer, position)
+) WITHOUT ROWID;

@@ -13,7 +13,7 @@ use crate::layer::{self, Compression, Metadata, Mtime, TarWriter, UnpackOptions}
 use crate::registry::{self, Reference};
 use crate::report::Event;
 use crate::sha256::HashingReader;
-use crate::storage::{BlobStore, DirectoriesRecipe, GitRecipe, LayerSource, StoredBlob, SymlinkRecipe};
+use crate::storage::{BlobPart, BlobStore, DirectoriesRecipe, GitRecipe, LayerSource, StoredBlob, SymlinkRecipe};
 
 /// How many blobs are fetched at once.
 const DOWNLOADS: usize = 4;
@@ -21,6 +21,8 @@ const DOWNLOADS: usize = 4;
 /// What a layer is in an image: a descriptor's values.
 #[derive(Debug, Clone)]
 pub(super) struct LayerBlob {
+    /// Names what it holds: the layer, or a part of it.
+    pub(super) content: ContentId,
     pub(super) blob: StoredBlob,
     pub(super) media_type: String,
     /// For a layer of an outside base: the reference it came by, to fetch it when its bytes are needed.
@@ -44,17 +46,43 @@ pub(super) fn fetch_missing(worker: &Worker<'_, '_>, layers: &[ContentId]) -> Re
     let mut missing = Vec::new();
     for (at, layer) in layers.iter().enumerate() {
         let Some((record, _)) = worker.index.layer(layer)? else { continue };
-        if let LayerSource::Blob { blob, size, origin, .. } = record.source
-            && !store.has(&blob, size)
-            && worker.index.snapshot(layer, &crate::storage::base_chain(&layers[..at]))?.is_none()
-        {
-            missing.push((blob, size, origin));
+        let blobs = wanted(&record.source);
+        if worker.index.snapshot(layer, &crate::storage::base_chain(&layers[..at]))?.is_none() {
+            missing.extend(blobs.into_iter().filter(|wanted| !store.has(&wanted.blob, wanted.size)));
         }
     }
     fetch_all(worker.engine, &store, missing)
 }
 
-fn fetch_all(engine: &Engine<'_>, store: &BlobStore, missing: Vec<(BlobId, u64, Option<String>)>) -> Result<(), Error> {
+/// A blob that came from outside.
+struct Wanted {
+    blob: BlobId,
+    size: u64,
+    diff_id: BlobId,
+    /// The reference that it can be had by.
+    origin: Option<String>,
+}
+
+/// The blobs that a layer is kept as; none for one that is kept in another way.
+fn wanted(source: &LayerSource) -> Vec<Wanted> {
+    match source {
+        LayerSource::Blob { blob, size, diff_id, origin, .. } => {
+            vec![Wanted { blob: *blob, size: *size, diff_id: *diff_id, origin: origin.clone() }]
+        }
+        LayerSource::Parts { parts } => {
+            let wanted = |part: &BlobPart| Wanted {
+                blob: part.blob,
+                size: part.size,
+                diff_id: part.diff_id,
+                origin: Some(part.origin.clone()),
+            };
+            parts.iter().map(wanted).collect()
+        }
+        LayerSource::Directory { .. } | LayerSource::Git { .. } | LayerSource::Symlinks { .. } => Vec::new(),
+    }
+}
+
+fn fetch_all(engine: &Engine<'_>, store: &BlobStore, missing: Vec<Wanted>) -> Result<(), Error> {
     let threads = missing.len().min(DOWNLOADS);
     let queue = Mutex::new(missing.into_iter());
     let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
@@ -62,7 +90,7 @@ fn fetch_all(engine: &Engine<'_>, store: &BlobStore, missing: Vec<(BlobId, u64, 
         let workers: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
-                    while let Some((blob, size, origin)) = next() {
+                    while let Some(Wanted { blob, size, origin, .. }) = next() {
                         fetch(engine, store, &blob, size, origin.as_deref())?;
                     }
                     Ok(())
@@ -105,7 +133,11 @@ pub(super) fn unpack(
     into: &Path,
     lowers: &[PathBuf],
 ) -> Result<(), Error> {
-    let LayerSource::Blob { blob, size, diff_id, origin, .. } = source else { return Ok(()) };
+    wanted(source).iter().try_for_each(|wanted| unpack_one(worker, wanted, into, lowers))
+}
+
+fn unpack_one(worker: &Worker<'_, '_>, wanted: &Wanted, into: &Path, lowers: &[PathBuf]) -> Result<(), Error> {
+    let Wanted { blob, size, diff_id, origin } = wanted;
     let store = BlobStore::new(worker.engine.home.clone());
     if !store.has(blob, *size) {
         fetch(worker.engine, &store, blob, *size, origin.as_deref())?;
@@ -129,42 +161,115 @@ pub(super) fn unpack(
     Ok(())
 }
 
-/// The blob of a layer: the one that came, or one made now. The latter is in the store, the former is once it was fetched
-/// ([`fetch_blob`]).
-pub(super) fn layer_blob(
+/// The blobs of a layer, in order: those that came, or some made now. The latter are in the store, the former are once they
+/// were fetched ([`fetch_blob`]). Git content is cut into parts when it is large: each is a blob of its own, and one that
+/// holds the same as before is not made again.
+pub(super) fn layer_blobs(
     worker: &mut Worker<'_, '_>,
     id: &ContentId,
     compression: Compression,
-) -> Result<LayerBlob, Error> {
+) -> Result<Vec<LayerBlob>, Error> {
     let (record, _) = worker.index.layer(id)?.ok_or(Error::LayerForgotten { layer: *id })?;
-    let store = BlobStore::new(worker.engine.home.clone());
-    if let LayerSource::Blob { blob, size, diff_id, origin, media_type } = record.source {
-        return Ok(LayerBlob { blob: StoredBlob { blob, diff_id, size }, media_type, origin });
-    }
-    let encoding = encoding(compression);
-    let media_type = media_type(compression).to_owned();
-    if let Some((blob, origin)) = worker.index.layer_blob(id, &encoding)? {
-        // What a registry has is named by it only where that registry is one of this build's: others may say what they like.
-        let known = origin.filter(|origin| worker.engine.roles.has(origin));
-        if known.is_some() || store.has(&blob.blob, blob.size) {
-            return Ok(LayerBlob { blob, media_type, origin: known });
+    match record.source {
+        LayerSource::Blob { blob, size, diff_id, origin, media_type } => {
+            Ok(vec![LayerBlob { content: *id, blob: StoredBlob { blob, diff_id, size }, media_type, origin }])
         }
+        LayerSource::Parts { parts } => Ok(parts.into_iter().map(LayerBlob::from).collect()),
+        LayerSource::Git { mappings } => git_blobs(worker, id, &mappings, compression),
+        source => Ok(vec![own_blob(worker, id, &source, compression)?]),
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut sink = store.create()?;
+}
+
+impl From<BlobPart> for LayerBlob {
+    fn from(part: BlobPart) -> Self {
+        let blob = StoredBlob { blob: part.blob, diff_id: part.diff_id, size: part.size };
+        Self { content: part.content_id, blob, media_type: part.media_type, origin: Some(part.origin) }
+    }
+}
+
+fn git_blobs(
+    worker: &mut Worker<'_, '_>,
+    id: &ContentId,
+    mappings: &[GitRecipe],
+    compression: Compression,
+) -> Result<Vec<LayerBlob>, Error> {
+    if let Some(whole) = known_blob(worker, id, compression)? {
+        return Ok(vec![whole]);
+    }
+    let parts = worker.index.layer_parts(id)?;
+    let known =
+        parts.iter().map(|part| known_blob(worker, part, compression)).collect::<Result<Option<Vec<_>>, _>>()?;
+    if let Some(known) = known.filter(|known| !known.is_empty()) {
+        return Ok(known);
+    }
+    let engine = worker.engine;
+    let placements =
+        mappings.iter().map(|recipe| git_content::placement(engine, recipe)).collect::<Result<Vec<_>, _>>()?;
+    let parts = git::cut(&placements)?;
+    if parts.len() == 1 {
+        return Ok(vec![own_blob(worker, id, &LayerSource::Git { mappings: mappings.to_vec() }, compression)?]);
+    }
+    let ids: Vec<ContentId> = parts.iter().map(|part| git_content::part_id(part, mappings)).collect();
+    let mut blobs = Vec::new();
+    for (part, id) in parts.iter().zip(&ids) {
+        engine.check_cancelled()?;
+        let produce = |out: &mut dyn Write| {
+            let mut stream = |sink: git::OutSink<'_>| git::stream_part(part, &|_| None, sink);
+            write_git(mappings, &mut Interruptible { inner: out, engine }, &mut stream)
+        };
+        blobs.push(match known_blob(worker, id, compression)? {
+            Some(known) => known,
+            None => make_blob(worker, id, compression, produce)?,
+        });
+    }
+    worker.index.save_layer_parts(id, &ids)?;
+    Ok(blobs)
+}
+
+/// The blob of a layer or part, if there is one: here, or in a registry of this build. What other registries say they have
+/// is not believed.
+fn known_blob(worker: &Worker<'_, '_>, id: &ContentId, compression: Compression) -> Result<Option<LayerBlob>, Error> {
+    let Some((blob, origin)) = worker.index.layer_blob(id, &encoding(compression))? else { return Ok(None) };
+    let origin = origin.filter(|origin| worker.engine.roles.has(origin));
+    let is_here = BlobStore::new(worker.engine.home.clone()).has(&blob.blob, blob.size);
+    let media_type = media_type(compression).to_owned();
+    Ok((is_here || origin.is_some()).then_some(LayerBlob { content: *id, blob, media_type, origin }))
+}
+
+/// The blob of a layer that is kept as files or a recipe.
+fn own_blob(
+    worker: &mut Worker<'_, '_>,
+    id: &ContentId,
+    source: &LayerSource,
+    compression: Compression,
+) -> Result<LayerBlob, Error> {
+    if let Some(known) = known_blob(worker, id, compression)? {
+        return Ok(known);
+    }
     let engine = worker.engine;
     let laid_out = worker.index.whole_layout(id)?.map(|name| engine.home.snapshot(&name));
-    let produce = |out: &mut dyn Write| {
-        write_tar(engine, &record.source, laid_out.as_deref(), &mut Interruptible { inner: out, engine })
-    };
+    let produce =
+        |out: &mut dyn Write| write_tar(engine, source, laid_out.as_deref(), &mut Interruptible { inner: out, engine });
+    make_blob(worker, id, compression, produce)
+}
+
+fn make_blob(
+    worker: &Worker<'_, '_>,
+    id: &ContentId,
+    compression: Compression,
+    produce: impl FnOnce(&mut dyn Write) -> Result<(), Error> + Send,
+) -> Result<LayerBlob, Error> {
+    let store = BlobStore::new(worker.engine.home.clone());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut sink = store.create()?;
     let summary = layer::write_blob(produce, &mut sink, compression, threads).map_err(|error| {
         // What stopped it is what counts, not how that was noticed.
-        if engine.cancel.is_cancelled() { Error::Interrupted } else { error }
+        if worker.engine.cancel.is_cancelled() { Error::Interrupted } else { error }
     })?;
     sink.keep(&summary.blob)?;
     let blob = StoredBlob { blob: summary.blob, diff_id: summary.diff_id, size: summary.size };
-    worker.index.save_layer_blob(id, &encoding, &blob, None)?;
-    Ok(LayerBlob { blob, media_type, origin: None })
+    worker.index.save_layer_blob(id, &encoding(compression), &blob, None)?;
+    Ok(LayerBlob { content: *id, blob, media_type: media_type(compression).to_owned(), origin: None })
 }
 
 /// Fetches the blob of a layer, if it is not in the store.
@@ -232,9 +337,19 @@ pub(super) fn write_tar(
             layer::pack_without(&engine.home.snapshot(directory), &omitted, out, &options)?;
             Ok(())
         }
-        LayerSource::Git { mappings } => write_git(engine, mappings, laid_out, out),
+        LayerSource::Git { mappings } => {
+            let placements =
+                mappings.iter().map(|recipe| git_content::placement(engine, recipe)).collect::<Result<Vec<_>, _>>()?;
+            write_git(mappings, out, &mut |sink| match laid_out {
+                Some(laid_out) => git::stream_laid_out(&placements, laid_out, &|_| None, sink),
+                None => git::stream(&placements, None, &|_| None, sink),
+            })
+        }
         LayerSource::Symlinks { links } => write_symlinks(links, out),
         LayerSource::Blob { blob, .. } => Err(Error::LayerGone { blob: *blob }),
+        LayerSource::Parts { parts } => {
+            Err(Error::LayerGone { blob: parts.first().map_or(BlobId::from_bytes([0; 32]), |part| part.blob) })
+        }
     }
 }
 
@@ -253,13 +368,10 @@ fn implied(place: &str) -> Vec<PathBuf> {
 /// Git content straight from its objects. Directories are written only where the mapping says what they are like: others
 /// keep what the image has there, and are made (0755, root) where it has nothing.
 fn write_git(
-    engine: &Engine<'_>,
     recipes: &[GitRecipe],
-    laid_out: Option<&Path>,
     out: &mut dyn Write,
+    stream: &mut dyn FnMut(git::OutSink<'_>) -> Result<(), git::GitError>,
 ) -> Result<(), Error> {
-    let placements =
-        recipes.iter().map(|recipe| git_content::placement(engine, recipe)).collect::<Result<Vec<_>, _>>()?;
     let mut tar = TarWriter::new(out);
     let mut failure = None;
     let mut sink = |entry: git::OutEntry<'_>| {
@@ -280,10 +392,7 @@ fn write_git(
             std::io::Error::other("the layer can't be written")
         })
     };
-    let streamed = match laid_out {
-        Some(laid_out) => git::stream_laid_out(&placements, laid_out, &|_| None, &mut sink),
-        None => git::stream(&placements, None, &|_| None, &mut sink),
-    };
+    let streamed = stream(&mut sink);
     if let Some(error) = failure {
         return Err(error.into());
     }

@@ -19,10 +19,16 @@ pub(super) struct Description {
     pub(super) manifest: Manifest,
     pub(super) manifest_digest: BlobId,
     pub(super) config: Vec<u8>,
-    pub(super) layers: Vec<LayerBlob>,
+    /// For each layer of the record its blobs.
+    pub(super) layers: Vec<Vec<LayerBlob>>,
 }
 
 impl Description {
+    /// All blobs, bottom first.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = &LayerBlob> {
+        self.layers.iter().flatten()
+    }
+
     pub(super) fn config_digest(&self) -> BlobId {
         self.manifest.config.digest
     }
@@ -43,23 +49,25 @@ pub(super) fn describe(
     let mut history = Vec::new();
     for (at, used) in record.layers.iter().enumerate() {
         worker.engine.check_cancelled()?;
-        let layer = blobs::layer_blob(worker, &used.layer, compression)?;
+        let layer = blobs::layer_blobs(worker, &used.layer, compression)?;
         if at >= of_base {
-            history.push(LayerRef { diff_id: Some(layer.blob.diff_id), created_by: used.created_by.clone() });
+            let line =
+                |blob: &LayerBlob| LayerRef { diff_id: Some(blob.blob.diff_id), created_by: used.created_by.clone() };
+            history.extend(layer.iter().map(line));
         }
         layers.push(layer);
     }
     let config = assemble::assemble(&base, platform, &history, SOURCE_DATE_EPOCH.unsigned_abs()).map_err(failed)?;
     let config = with_layers(config, &layers).to_bytes();
-    let descriptors =
-        layers.iter().map(|layer| Descriptor::new(&layer.media_type, layer.blob.blob, layer.blob.size)).collect();
+    let descriptor = |layer: &LayerBlob| Descriptor::new(&layer.media_type, layer.blob.blob, layer.blob.size);
+    let descriptors = layers.iter().flatten().map(descriptor).collect();
     let manifest = assemble::manifest(Descriptor::of(media_type::CONFIG, &config), descriptors, BTreeMap::new())
         .map_err(failed)?;
     Ok(Description { manifest_digest: Sha256::of(&manifest.to_bytes()), manifest, config, layers })
 }
 
 /// Git content lies below the layers of the steps, also when the base is an image with layers of its own.
-fn with_layers(mut config: ImageConfig, layers: &[LayerBlob]) -> ImageConfig {
-    config.rootfs.diff_ids = layers.iter().map(|layer| layer.blob.diff_id).collect();
+fn with_layers(mut config: ImageConfig, layers: &[Vec<LayerBlob>]) -> ImageConfig {
+    config.rootfs.diff_ids = layers.iter().flatten().map(|layer| layer.blob.diff_id).collect();
     config
 }

@@ -115,7 +115,7 @@ fn pack(
     compression: Compression,
 ) -> Result<Packed, Error> {
     let described = describe(worker, &image.name, &image.platform, record, compression)?;
-    for layer in &described.layers {
+    for layer in described.blobs() {
         blobs::fetch_blob(worker, layer)?;
     }
     Ok(Packed {
@@ -124,7 +124,7 @@ fn pack(
         manifest_digest: described.manifest_digest,
         manifest: described.manifest.to_bytes(),
         config: described.config,
-        layers: described.layers,
+        layers: described.layers.into_iter().flatten().collect(),
         record: Arc::clone(record),
     })
 }

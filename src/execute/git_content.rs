@@ -139,6 +139,18 @@ fn content_id(recipes: &[GitRecipe]) -> ContentId {
     encoder.finish().into()
 }
 
+/// Names a part of git content: what it holds, and for which directories the mappings speak.
+pub(super) fn part_id(part: &crate::git::Part, recipes: &[GitRecipe]) -> ContentId {
+    let mut encoder = Encoder::new("stager git part");
+    encoder.bytes(part.id.as_bytes());
+    for recipe in recipes {
+        encoder.text(&recipe.to);
+        encoder.bool(recipe.owner.is_some());
+        encode_directories(&mut encoder, recipe);
+    }
+    encoder.finish().into()
+}
+
 /// Only content whose directories have a mode of their own is named after it.
 fn encode_directories(encoder: &mut Encoder, recipe: &GitRecipe) {
     let Some(DirectoriesRecipe { mode, kept }) = &recipe.directories else { return };

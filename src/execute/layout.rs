@@ -103,7 +103,7 @@ impl Worker<'_, '_> {
         let lowers = MergedTree::new(top_first.clone(), self.engine.settings.ownership)?;
         let (directories, family) =
             match &record.source {
-                LayerSource::Blob { .. } => (
+                LayerSource::Blob { .. } | LayerSource::Parts { .. } => (
                     vec![self.make_layout(&top_first, |worker, into| {
                         blobs::unpack(worker, &record.source, into, &top_first)
                     })?],

@@ -23,7 +23,7 @@ use super::worker::Worker;
 use super::{Engine, Error};
 use crate::registry::{Client, Mount, Reference, Repository};
 use crate::report::{Event, StageId};
-use crate::storage::{BlobStore, PublishedLayer, RemoteStore, StageRecord};
+use crate::storage::{BlobStore, PublishedBlob, RemoteStore, StageRecord};
 
 /// How many workers a storage has: they wait for the registry most of the time.
 const WORKERS: usize = 4;
@@ -271,7 +271,7 @@ impl<'a> Desk<'a> {
 
     fn prepared(&mut self, parcel: usize, description: Description) {
         let description = Arc::new(description);
-        let layers = description.layers.iter().map(|layer| (layer.blob.blob, Work::Layer(layer.clone())));
+        let layers = description.blobs().map(|layer| (layer.blob.blob, Work::Layer(layer.clone())));
         let config = (description.config_digest(), Work::Config(Arc::clone(&description)));
         let mut wanted = BTreeSet::new();
         for (blob, work) in layers.chain([config]) {
@@ -366,8 +366,9 @@ impl Hand<'_, '_, '_> {
     }
 
     fn tag(&mut self, publication: &Publication, description: &Description) -> Result<Done, Error> {
-        let layers: Vec<PublishedLayer> =
-            description.layers.iter().map(|layer| PublishedLayer { diff_id: layer.blob.diff_id }).collect();
+        let blob = |layer: &LayerBlob| PublishedBlob { content: layer.content, diff_id: layer.blob.diff_id };
+        let layers: Vec<Vec<PublishedBlob>> =
+            description.layers.iter().map(|blobs| blobs.iter().map(blob).collect()).collect();
         // Right before the tags: what another has published since stays.
         if let Some(manifest) = self.taken(publication)? {
             return Ok(Done::Tagged(manifest));
@@ -379,7 +380,7 @@ impl Hand<'_, '_, '_> {
             match store.put_stage(&publication.record, &description.manifest, &layers) {
                 Err(error) if attempts > 0 && error.is_blob_unknown() => {
                     // It was cleaned away in between, or the registry is behind its own answers.
-                    description.layers.iter().try_for_each(|layer| self.bring_layer(layer))?;
+                    description.blobs().try_for_each(|layer| self.bring_layer(layer))?;
                     self.bring_config(description)?;
                     std::thread::sleep(PAUSE * (UNKNOWN_BLOB_ATTEMPTS + 1 - attempts));
                     attempts -= 1;

@@ -2,14 +2,15 @@
 
 use std::sync::Mutex;
 
-use stages::StageDigest;
+use stages::{ContentId, StageDigest};
 
 use super::{Error, blobs, worker};
 use crate::layer::Compression;
 use crate::registry;
 use crate::report::StageSource;
 use crate::storage::{
-    BlobStore, Found, Home, Index, LayerRecord, LayerSource, RemoteStage, RemoteStore, Roles, StoredBlob,
+    BlobPart, BlobStore, Found, Home, Index, LayerRecord, LayerSource, RemoteLayer, RemoteStage, RemoteStore, Roles,
+    StoredBlob,
 };
 
 /// How many questions are out at once.
@@ -112,29 +113,54 @@ pub(super) fn adopt(home: &Home, index: &mut Index, stage: &RemoteStage, now: i6
     Ok(index.save_stage(&stage.record, now)?)
 }
 
-fn adopt_layer(home: &Home, index: &mut Index, layer: &LayerRecord, now: i64) -> Result<(), Error> {
-    let LayerSource::Blob { blob, size, media_type, diff_id, origin } = &layer.source else { return Ok(()) };
+fn adopt_layer(home: &Home, index: &mut Index, layer: &RemoteLayer, now: i64) -> Result<(), Error> {
     let store = BlobStore::new(home.clone());
+    let record = layer_record(layer);
     match index.layer(&layer.content_id)? {
-        None => drop(index.save_layer(layer, now)?),
+        None => drop(index.save_layer(&record, now)?),
         Some((known, _)) => match &known.source {
             LayerSource::Blob { blob, size, .. } if store.has(blob, *size) => {}
-            LayerSource::Blob { .. } => index.save_recipe(layer, now)?,
+            LayerSource::Blob { .. } | LayerSource::Parts { .. } => index.save_recipe(&record, now)?,
             LayerSource::Directory { .. } if !worker::is_directory_there(home, &known) => {
                 index.forget_layer(&layer.content_id)?;
-                index.save_layer(layer, now)?;
+                index.save_layer(&record, now)?;
             }
             LayerSource::Directory { .. } | LayerSource::Git { .. } | LayerSource::Symlinks { .. } => {}
         },
     }
-    if let Some(compression) = compression(media_type) {
-        let stored = StoredBlob { blob: *blob, diff_id: *diff_id, size: *size };
-        let encoding = blobs::encoding(compression);
-        let here =
-            index.layer_blob(&layer.content_id, &encoding)?.is_some_and(|(blob, _)| store.has(&blob.blob, blob.size));
-        if !here {
-            index.save_layer_blob(&layer.content_id, &encoding, &stored, origin.as_deref())?;
-        }
+    for part in &layer.parts {
+        adopt_part(&store, index, part)?;
+    }
+    if layer.parts.len() > 1 {
+        let parts: Vec<ContentId> = layer.parts.iter().map(|part| part.content_id).collect();
+        index.save_layer_parts(&layer.content_id, &parts)?;
+    }
+    Ok(())
+}
+
+fn layer_record(layer: &RemoteLayer) -> LayerRecord {
+    let size = layer.parts.iter().map(|part| part.size).sum();
+    let source = match layer.parts.as_slice() {
+        [part] => LayerSource::Blob {
+            blob: part.blob,
+            size: part.size,
+            media_type: part.media_type.clone(),
+            diff_id: part.diff_id,
+            origin: Some(part.origin.clone()),
+        },
+        parts => LayerSource::Parts { parts: parts.to_vec() },
+    };
+    LayerRecord { content_id: layer.content_id, source, entries: 0, size }
+}
+
+/// Notes where the compressed form of a layer or a part is to be had, unless it is here.
+fn adopt_part(store: &BlobStore, index: &Index, part: &BlobPart) -> Result<(), Error> {
+    let Some(compression) = compression(&part.media_type) else { return Ok(()) };
+    let encoding = blobs::encoding(compression);
+    let known = index.layer_blob(&part.content_id, &encoding)?;
+    if !known.is_some_and(|(blob, _)| store.has(&blob.blob, blob.size)) {
+        let stored = StoredBlob { blob: part.blob, diff_id: part.diff_id, size: part.size };
+        index.save_layer_blob(&part.content_id, &encoding, &stored, Some(&part.origin))?;
     }
     Ok(())
 }

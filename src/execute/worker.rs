@@ -399,7 +399,7 @@ fn presence(store: &Store<'_>, layer: &LayerRecord) -> Usable {
             there(BlobStore::new(store.home.clone()).has(blob, *size), Usable::NotNow)
         }
         LayerSource::Git { mappings } => there(mappings.iter().all(store.objects), Usable::NotNow),
-        LayerSource::Blob { .. } | LayerSource::Symlinks { .. } => Usable::Yes,
+        LayerSource::Blob { .. } | LayerSource::Parts { .. } | LayerSource::Symlinks { .. } => Usable::Yes,
     }
 }
 

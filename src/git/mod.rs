@@ -4,7 +4,8 @@
 //!
 //! - [`Repository`] is a cheap handle for all threads: HEAD, trees, blobs, differences, checksums.
 //! - A [`Placement`] says what of a tree goes where in an image. [`lay_out`] writes placements as an overlay layer
-//!   directory, whole or as the difference from other placements; [`stream`] hands the same entries over one by one.
+//!   directory, whole or as the difference from other placements; [`stream`] hands the same entries over one by one; [`cut`] makes parts of
+//!   them, by a rule of the content alone.
 //! - [`Repository::uncommitted`] compares the work tree with HEAD by git's own notes, [`Repository::snapshot`] makes a tree
 //!   of it in a store of ours.
 //! - [`Remotes`] keeps clones of other repositories and of their submodules.
@@ -14,6 +15,7 @@
 //! is at their root: submodules are followed wherever content is read.
 
 mod checksum;
+mod cut;
 mod diff;
 mod error;
 #[cfg(test)]
@@ -42,6 +44,7 @@ mod worktree;
 #[cfg(test)]
 mod worktree_tests;
 
+pub use cut::{Part, cut, stream_part};
 pub use diff::{Change, ChangeKind};
 pub use error::GitError;
 pub use layout::{Base, DirectoryLookup, Layout, LayoutOptions, lay_out};

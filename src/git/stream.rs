@@ -69,6 +69,15 @@ pub fn stream(
     run(tree, directories, None, sink)
 }
 
+/// As [`stream`], of a tree that is merged already.
+pub(super) fn stream_tree(
+    tree: Directory,
+    directories: DirectoryLookup<'_>,
+    sink: OutSink<'_>,
+) -> Result<(), GitError> {
+    run(tree, directories, None, sink)
+}
+
 /// As [`stream`] without a base, for placements that [`super::lay_out`] has written into `laid_out` before: what a file
 /// holds is read there and not inflated again. A file that is not there, or not of the
 /// object's size, comes from its object.

@@ -444,9 +444,28 @@ impl Index {
     pub fn forget_blob(&self, blob: &BlobId) -> Result<(), Error> {
         self.execute("DELETE FROM layer_blobs WHERE blob = ?1", params![blob.to_string()])?;
         self.execute(
-            "DELETE FROM layers WHERE json_extract(source, '$.type') = 'blob' AND json_extract(source, '$.blob') = ?1",
+            "DELETE FROM layers WHERE json_extract(source, '$.type') IN ('blob', 'parts') AND instr(source, ?1) > 0",
             params![blob.to_string()],
         )
+    }
+
+    /// The parts that a layer leaves in, as far as they are known.
+    pub fn layer_parts(&self, layer: &ContentId) -> Result<Vec<ContentId>, Error> {
+        let mut statement = self
+            .sql(self.connection.prepare_cached("SELECT part FROM layer_parts WHERE layer = ?1 ORDER BY position"))?;
+        let rows = statement.query_map([layer.as_bytes()], |row| row.get(0).map(ContentId::from_bytes));
+        self.sql(rows.and_then(Iterator::collect))
+    }
+
+    /// Saves the parts that a layer leaves in.
+    pub fn save_layer_parts(&self, layer: &ContentId, parts: &[ContentId]) -> Result<(), Error> {
+        for (position, part) in parts.iter().enumerate() {
+            self.execute(
+                "INSERT OR REPLACE INTO layer_parts (layer, position, part) VALUES (?1, ?2, ?3)",
+                params![layer.as_bytes(), position as i64, part.as_bytes()],
+            )?;
+        }
+        Ok(())
     }
 
     /// The content id of what was asked for of a stack of layers, if that was saved.
@@ -480,7 +499,8 @@ impl Index {
     /// Forgets all stages and layers: their directories belong to user ids that this process doesn't have.
     pub fn forget_everything(&mut self) -> Result<(), Error> {
         let batch = "BEGIN IMMEDIATE; DELETE FROM stage_layers; DELETE FROM stages; DELETE FROM snapshots; \
-                     DELETE FROM layer_blobs; DELETE FROM layers; DELETE FROM selections; COMMIT;";
+                     DELETE FROM layer_blobs; DELETE FROM layer_parts; DELETE FROM layers; DELETE FROM selections; \
+                     COMMIT;";
         self.sql(self.connection.execute_batch(batch))
     }
 

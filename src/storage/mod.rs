@@ -36,11 +36,11 @@ pub use home::{Home, TempDir};
 pub use index::Index;
 pub use lock::{Lock, LockError};
 pub use record::{
-    DirectoriesRecipe, GitRecipe, LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StoredBlob,
-    SymlinkRecipe, base_chain,
+    BlobPart, DirectoriesRecipe, GitRecipe, LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord,
+    StoredBlob, SymlinkRecipe, base_chain,
 };
 pub use remote::{
-    Claim, Found, PublishedLayer, RECORD_ANNOTATION, RECORD_VERSION, RemoteStage, RemoteStore, copy_image,
+    Claim, Found, PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION, RemoteLayer, RemoteStage, RemoteStore, copy_image,
 };
 pub use roles::Roles;
 

@@ -90,6 +90,12 @@ pub enum LayerSource {
         /// The canonical reference it came by, to fetch it when bytes are needed.
         origin: Option<String>,
     },
+    /// A layer that a stage storage has as several blobs, which together are one tar.
+    #[serde(rename_all = "camelCase")]
+    Parts {
+        /// In order; no two bring the same file.
+        parts: Vec<BlobPart>,
+    },
     /// A layer directory: what a step wrote, or an import.
     #[serde(rename_all = "camelCase")]
     Directory {
@@ -112,6 +118,24 @@ pub enum LayerSource {
         /// In order of their paths.
         links: Vec<SymlinkRecipe>,
     },
+}
+
+/// A part of a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlobPart {
+    /// Names what it holds.
+    pub content_id: ContentId,
+    /// The blob.
+    pub blob: BlobId,
+    /// Its length in bytes.
+    pub size: u64,
+    /// OCI media type.
+    pub media_type: String,
+    /// Digest of the uncompressed tar.
+    pub diff_id: BlobId,
+    /// The canonical reference that it can be had by.
+    pub origin: String,
 }
 
 /// One mapping of git content, with all names resolved.

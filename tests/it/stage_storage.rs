@@ -292,3 +292,34 @@ fn a_builder_that_slept_through_its_claim_writes_nothing_over() {
     };
     assert_eq!(third.manifests(), second.manifests());
 }
+
+#[test]
+fn one_changed_file_of_many_sends_one_small_layer() {
+    let registry = need!(Registry::start());
+    let base = need!(push_rootfs(&registry, "base:1", busybox_rootfs()));
+    let mut env = TestEnv::new();
+    for directory in 0..6 {
+        for file in 0..20 {
+            let text = format!("{directory}-{file}-{}\n", "x".repeat(file)).repeat(20_000);
+            env.project().file(&format!("src/d{directory}/f{file}"), text);
+        }
+    }
+    env.project().config(&format!(
+        "image: app\nfrom: {base}\ngit: [{{add: /src, to: /code}}]\n---\nimage: top\nfromImage: app\nbuild: {{steps: [{{name: look, command: cat /code/d3/f7 > /seen}}]}}\n"
+    ));
+    env.project().commit("start");
+    let repo = format!("{}/stages", registry.address());
+    let first = build(&mut env, "one", &["app", "--repo", &repo]);
+    env.project().file("src/d3/f7", "changed\n").commit("change");
+    let (second, requests) = registry.during(|| build(&mut env, "two", &["app", "--repo", &repo]));
+    assert_ne!(second.image("app").digest, first.image("app").digest);
+    let sent = requests.iter().filter(|request| request.method == "PUT" && request.path.contains("/blobs/uploads/"));
+    assert_eq!(sent.count(), 2, "a part, and the config that git stage and image share: {requests:#?}");
+    // The parts are one tree for who stands on them, on a machine that has not the files of the commit at hand either.
+    let third = build(&mut env, "three", &["--repo", &repo]);
+    assert_eq!(third.built(), ["top/build/look", "top/fromImage"]);
+    let (_, image) = env.image("top");
+    let tree = need!(image.tree());
+    assert_eq!(tree["/seen"].size, 8);
+    assert_eq!(tree.keys().filter(|path| path.starts_with("/code/d")).count(), 6 + 6 * 20);
+}

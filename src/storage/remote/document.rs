@@ -8,9 +8,9 @@ use stages::digest::{Inputs, stage_digest};
 use stages::kind::{Slot, StageKind};
 use stages::{BlobId, ContentId, ImageName, Platform, ProjectName, StageDigest};
 
-use super::RemoteStage;
-use crate::image::spec::{ImageConfig, Manifest};
-use crate::storage::record::{LayerRecord, LayerSource, LayerUse, StageRecord};
+use super::{RemoteLayer, RemoteStage};
+use crate::image::spec::{Descriptor, ImageConfig, Manifest};
+use crate::storage::record::{BlobPart, LayerUse, StageRecord};
 
 /// The annotation that holds the record.
 pub const RECORD_ANNOTATION: &str = "io.stager.stage";
@@ -20,9 +20,12 @@ pub const RECORD_ANNOTATION: &str = "io.stager.stage";
 /// 1: the first one.
 pub const RECORD_VERSION: u32 = 1;
 
-/// A layer as it was published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PublishedLayer {
+/// A blob of a layer as the record says it; the manifest says the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedBlob {
+    /// Names what it holds: the layer, or a part of it.
+    pub content: ContentId,
     /// Digest of its tar.
     pub diff_id: BlobId,
 }
@@ -50,15 +53,15 @@ struct StageDocument {
 #[serde(rename_all = "camelCase")]
 struct LayerDocument {
     content: ContentId,
-    diff_id: BlobId,
+    blobs: Vec<PublishedBlob>,
     created_by: String,
 }
 
 /// The manifest with the record of the stage.
-pub(super) fn write(record: &StageRecord, image: &Manifest, layers: &[PublishedLayer]) -> Manifest {
-    let layer = |(used, published): (&LayerUse, &PublishedLayer)| LayerDocument {
+pub(super) fn write(record: &StageRecord, image: &Manifest, layers: &[Vec<PublishedBlob>]) -> Manifest {
+    let layer = |(used, blobs): (&LayerUse, &Vec<PublishedBlob>)| LayerDocument {
         content: used.layer,
-        diff_id: published.diff_id,
+        blobs: blobs.clone(),
         created_by: used.created_by.clone(),
     };
     let document = StageDocument {
@@ -95,26 +98,31 @@ pub(super) fn read(manifest: &Manifest, asked: &StageDigest, origin: &str) -> Re
     if digest != *asked {
         return Err(format!("its record is of stage {digest}"));
     }
-    if document.layers.len() != manifest.layers.len() {
-        return Err(format!("{} layers in its record, {} in it", document.layers.len(), manifest.layers.len()));
+    let blobs: usize = document.layers.iter().map(|layer| layer.blobs.len()).sum();
+    if blobs != manifest.layers.len() || document.layers.iter().any(|layer| layer.blobs.is_empty()) {
+        return Err(format!("{blobs} layers in its record, {} in it", manifest.layers.len()));
     }
     ImageConfig::parse(document.config.as_bytes()).map_err(|error| format!("the config in its record: {error}"))?;
     let mut image = manifest.clone();
     image.annotations.remove(RECORD_ANNOTATION);
-    let layers = document.layers.iter().zip(&manifest.layers).map(|(layer, descriptor)| LayerRecord {
+    let mut descriptors = manifest.layers.iter();
+    let layers = document.layers.iter().map(|layer| RemoteLayer {
         content_id: layer.content,
-        source: LayerSource::Blob {
-            blob: descriptor.digest,
-            size: descriptor.size,
-            media_type: descriptor.media_type.clone(),
-            diff_id: layer.diff_id,
-            origin: Some(origin.to_owned()),
-        },
-        entries: 0,
-        size: descriptor.size,
+        parts: layer.blobs.iter().zip(descriptors.by_ref()).map(|(blob, found)| part(*blob, found, origin)).collect(),
     });
     let layers = layers.collect();
     Ok(RemoteStage { image, layers, record: record(document, digest) })
+}
+
+fn part(blob: PublishedBlob, found: &Descriptor, origin: &str) -> BlobPart {
+    BlobPart {
+        content_id: blob.content,
+        blob: found.digest,
+        size: found.size,
+        media_type: found.media_type.clone(),
+        diff_id: blob.diff_id,
+        origin: origin.to_owned(),
+    }
 }
 
 fn record(document: StageDocument, digest: StageDigest) -> StageRecord {
@@ -144,13 +152,13 @@ mod tests {
 
     use super::*;
     use crate::image::assemble;
-    use crate::image::spec::{Descriptor, media_type};
+    use crate::image::spec::media_type;
 
     fn blob(byte: u8) -> BlobId {
         BlobId::from_bytes([byte; 32])
     }
 
-    fn stage() -> (StageRecord, Manifest, Vec<PublishedLayer>) {
+    fn stage() -> (StageRecord, Manifest, Vec<Vec<PublishedBlob>>) {
         let platform: Platform = "linux/amd64".parse().unwrap();
         let inputs: Inputs = BTreeMap::from([("command".to_owned(), "make".into())]);
         let (kind, slot, parent) = (StageKind::Build, Slot::new("build/make"), Some(StageDigest::from_bytes([2; 32])));
@@ -176,7 +184,11 @@ mod tests {
         let layer = Descriptor::new(media_type::LAYER_GZIP, blob(1), 11);
         let manifest =
             assemble::manifest(Descriptor::new(media_type::CONFIG, blob(9), 3), vec![layer], BTreeMap::new());
-        (record, manifest.unwrap(), vec![PublishedLayer { diff_id: blob(4) }])
+        (
+            record,
+            manifest.unwrap(),
+            vec![vec![PublishedBlob { content: ContentId::from_bytes([5; 32]), diff_id: blob(4) }]],
+        )
     }
 
     #[test]
@@ -185,8 +197,8 @@ mod tests {
         let found = read(&write(&record, &image, &layers), &record.digest, "r/x:1").unwrap();
         assert_eq!(found.record, record);
         assert_eq!(found.image, image);
-        let LayerSource::Blob { blob: found_blob, diff_id, .. } = &found.layers[0].source else { panic!("a blob") };
-        assert_eq!((*found_blob, *diff_id), (blob(1), blob(4)));
+        let part = &found.layers[0].parts[0];
+        assert_eq!((part.blob, part.diff_id, part.size), (blob(1), blob(4), 11));
         assert!(found.has_blob(&blob(1)) && !found.has_blob(&blob(9)));
     }
 

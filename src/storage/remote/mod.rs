@@ -18,16 +18,16 @@ mod document;
 
 use std::time::Duration;
 
-use stages::{BlobId, StageDigest};
+use stages::{BlobId, ContentId, StageDigest};
 
-use super::record::{LayerRecord, LayerSource, StageRecord};
+use super::record::{BlobPart, StageRecord};
 use crate::image::spec::{Document, Manifest, media_type};
 use crate::registry::{self, Client, Reference, Repository};
 use crate::sha256::Sha256;
 
 pub use claim::Claim;
 pub use copy::copy_image;
-pub use document::{PublishedLayer, RECORD_ANNOTATION, RECORD_VERSION};
+pub use document::{PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION};
 
 /// A repository with stages.
 #[derive(Debug, Clone)]
@@ -41,10 +41,19 @@ pub struct RemoteStore {
 pub struct RemoteStage {
     /// Its record.
     pub record: StageRecord,
-    /// Its layers, bottom first, as blobs of the repository.
-    pub layers: Vec<LayerRecord>,
+    /// Its layers, bottom first.
+    pub layers: Vec<RemoteLayer>,
     /// Its manifest as an image.
     pub image: Manifest,
+}
+
+/// A layer as a repository has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemoteLayer {
+    /// Its name.
+    pub content_id: ContentId,
+    /// Its blobs, at least one; several together are one tar.
+    pub parts: Vec<BlobPart>,
 }
 
 /// What a look-up found.
@@ -123,7 +132,7 @@ impl RemoteStore {
         &self,
         record: &StageRecord,
         image: &Manifest,
-        layers: &[PublishedLayer],
+        layers: &[Vec<PublishedBlob>],
     ) -> Result<(), registry::Error> {
         let with_record = document::write(record, image, layers);
         self.client.put_manifest(&self.record(&record.digest), &with_record.to_bytes(), media_type::MANIFEST)?;
@@ -181,10 +190,7 @@ impl RemoteStage {
 
     /// The blobs of its layers, bottom first.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> {
-        self.layers.iter().filter_map(|layer| match &layer.source {
-            LayerSource::Blob { blob, .. } => Some(*blob),
-            _ => None,
-        })
+        self.layers.iter().flat_map(|layer| &layer.parts).map(|part| part.blob)
     }
 
     /// Whether a blob is one of its layers.
