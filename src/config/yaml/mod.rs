@@ -159,7 +159,9 @@ fn keep_last(node: &mut Node) {
             entries.reverse();
             entries.retain(|entry| entry.merge || seen.insert(entry.key.clone()));
             entries.reverse();
-            entries.iter_mut().for_each(|entry| keep_last(&mut entry.value));
+            for entry in entries {
+                keep_last(&mut entry.value);
+            }
         }
     }
 }

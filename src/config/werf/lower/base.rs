@@ -28,9 +28,7 @@ pub(super) fn check(context: &mut Context<'_>, section: &StapelSection, names: &
     }
     if from.or(from_image).or(from_artifact).is_none() {
         if !broken.iter().any(|key| matches!(*key, "from" | "fromImage" | "fromArtifact")) {
-            let message = format!("`{}` has no base", context.subject);
-            let problem = context.error(section_mark(section), code::REQUIRED, message);
-            problem.help = Some("add `from: IMAGE`, an image of a registry or of this config".to_owned());
+            without_base(context, section);
         }
         return;
     }
@@ -52,6 +50,14 @@ pub(super) fn check(context: &mut Context<'_>, section: &StapelSection, names: &
             context.exclusive(&[other, ("fromArtifact", Some(artifact))]);
         }
     }
+}
+
+/// werf finds out of a nameless image only when it builds that there is nothing to start from.
+fn without_base(context: &mut Context<'_>, section: &StapelSection) {
+    let (mark, message) = (section_mark(section), format!("`{}` has no base", context.subject));
+    let named = section.image.as_ref().is_none_or(|names| names.value.0.iter().any(|name| !name.value.is_empty()));
+    let problem = if named { context.error(mark, code::REQUIRED, message) } else { context.at_build(mark, message) };
+    problem.help = Some("add `from: IMAGE`, an image of a registry or of this config".to_owned());
 }
 
 fn from_twice(context: &mut Context<'_>, from: &At<String>, from_image: &At<String>) {

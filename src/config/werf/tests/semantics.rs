@@ -24,7 +24,7 @@ fn forms_that_the_lines_differ_in() {
     let import = |keys: &str| format!("{IMAGE}import: [{{{keys}, after: setup}}]\n{BASE}");
     let dependency = |keys: &str| format!("{IMAGE}dependencies: [{{{keys}}}]\n{BASE}");
     let digest = "0".repeat(64);
-    let cases: [(String, &str, &str); 44] = [
+    let cases: [(String, &str, &str); 47] = [
         (
             format!("artifact: a\nfrom: alpine:3\n---\n{IMAGE}").replace("image: a", "image: b"),
             "warning warning",
@@ -39,6 +39,9 @@ fn forms_that_the_lines_differ_in() {
         (import("from: base, add: /x, stage: install"), "warning build", "directive-removed"),
         ("image: ~\nfrom: alpine:3\n".to_owned(), "warning", "image-name"),
         ("image: ~\ndockerfile: D\n".to_owned(), "warning", "image-name"),
+        ("image: ~\nfrom: ''\n".to_owned(), "warning build", "image-name"),
+        ("image: ~\n".to_owned(), "warning build", "image-name"),
+        ("image: ['', b]\n".to_owned(), "directive-required warning", "directive-required image-name"),
         ("image: ''\nfrom: alpine:3\n".to_owned(), "warning", "image-name"),
         ("image: api-\nfrom: alpine:3\n".to_owned(), "", "image-name"),
         ("image: [a//b, c d]\nfrom: alpine:3\n".to_owned(), "", "image-name image-name"),
