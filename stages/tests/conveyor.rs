@@ -135,6 +135,7 @@ fn project(images: Vec<ImageSpec>) -> Project {
         name: "shop".parse().unwrap(),
         platforms: vec!["linux/amd64".parse().unwrap()],
         cache_version: String::new(),
+        repository: None,
         images,
     }
 }
