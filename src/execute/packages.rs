@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use stages::spec::{Command, FileView, Mount, Network, PackageManager, Packages, Step};
 
@@ -37,7 +38,7 @@ pub(super) fn make(
         return Ok(Content::of(task.parent()?));
     }
     let step = Step {
-        unkeyed_env: BTreeMap::new(),
+        unkeyed_env: Arc::default(),
         cache_versions: BTreeMap::new(),
         name: "packages".to_owned(),
         command: Command::Shell(String::new()),

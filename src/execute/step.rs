@@ -195,7 +195,7 @@ fn environment(config: &ImageConfig, extra: &[(String, String)], step: &Step) ->
     }
     env.extend(extra.iter().cloned());
     env.insert("SOURCE_DATE_EPOCH".to_owned(), SOURCE_DATE_EPOCH.to_string());
-    env.extend(step.unkeyed_env.clone());
+    env.extend(step.unkeyed_env.as_ref().clone());
     env.extend(step.env.clone());
     env.into_iter().collect()
 }
@@ -348,6 +348,8 @@ impl<S: FnMut(String) -> String> Lines<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -397,10 +399,10 @@ mod tests {
             command: Command::Script(Vec::new()),
             files: spec::FileView::All,
             env: BTreeMap::from([("B".to_owned(), "own".to_owned())]),
-            unkeyed_env: BTreeMap::from([
+            unkeyed_env: Arc::new(BTreeMap::from([
                 ("A".to_owned(), "unkeyed".to_owned()),
                 ("B".to_owned(), "unkeyed".to_owned()),
-            ]),
+            ])),
             cache_versions: BTreeMap::new(),
             network: spec::Network::Default,
             caches: Vec::new(),

@@ -8,7 +8,7 @@ use stages::ObjectId;
 
 use super::error::{GitError, shown};
 use super::repository::Repository;
-use super::tree::{FileMode, TreeEntry};
+use super::tree::{FileMode, TreeEntry, segments};
 
 /// As many links as Linux follows.
 const MAX_LINKS: usize = 40;
@@ -64,7 +64,11 @@ enum Look {
 impl Repository {
     /// Where a path of a tree leads.
     pub fn trail(&self, tree: &ObjectId, path: impl AsRef<[u8]>) -> Result<Trail, GitError> {
-        follow(path.as_ref(), |path| {
+        let path = path.as_ref();
+        if let Some(end) = self.end_without_links(tree, path)? {
+            return Ok(Trail { hops: Vec::new(), end });
+        }
+        follow(path, |path| {
             let Some(entry) = self.entry(tree, path)? else { return Ok(Look::Nothing) };
             Ok(match entry.mode {
                 FileMode::Regular | FileMode::Executable => Look::File,
@@ -75,6 +79,17 @@ impl Repository {
                 }
             })
         })
+    }
+
+    /// Where a path leads that exists and has no links: nearly all do, and one look-up tells.
+    fn end_without_links(&self, tree: &ObjectId, path: &[u8]) -> Result<Option<TrailEnd>, GitError> {
+        let Ok(segments) = segments(path) else { return Ok(None) };
+        let path = segments.join(&b'/');
+        Ok(self.find(tree, &path)?.and_then(|found| match found.mode {
+            FileMode::Regular | FileMode::Executable => Some(TrailEnd::File(path)),
+            FileMode::Tree | FileMode::Submodule => Some(TrailEnd::Directory(path)),
+            FileMode::Symlink => None,
+        }))
     }
 
     /// Where a path of the work tree leads. There is nothing in `.git`.

@@ -30,26 +30,49 @@ struct Pattern<'a> {
     start: String,
     filter: PathFilter,
     exact: GlobMatcher,
+    /// Matches what is in directories that match, where that is wanted too.
+    within: Option<GlobMatcher>,
 }
+
+/// What makes a segment more than a name.
+const WILD: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
 
 impl<'a> Pattern<'a> {
     fn new(text: &'a str) -> Result<Self, Error> {
         let bad = |reason: String| Error::BadPattern { pattern: text.to_owned(), reason };
         let segments: Vec<&str> = text.split('/').filter(|segment| !matches!(*segment, "" | ".")).collect();
-        let is_wild = |segment: &&str| segment.contains(['*', '?', '[', ']', '{', '}', '\\']);
+        let is_wild = |segment: &&str| segment.contains(WILD);
         let literal = segments.iter().position(is_wild).unwrap_or(segments.len());
         let (start, rest) = segments.split_at(literal.min(segments.len().saturating_sub(1)));
         let rest = rest.join("/");
         let filter = PathFilter::new(std::slice::from_ref(&rest), &[]).map_err(|error| bad(error.to_string()))?;
-        let exact = GlobBuilder::new(&rest).literal_separator(true).build();
-        let exact = exact.map_err(|error| bad(error.kind().to_string()))?.compile_matcher();
-        Ok(Self { text, start: clean(&start.join("/")), filter, exact })
+        let exact = matcher(&rest).map_err(bad)?;
+        Ok(Self { text, start: clean(&start.join("/")), filter, exact, within: None })
+    }
+
+    /// The same, where a directory that matches stands for all in it. `None` for a pattern without wildcards: what is in
+    /// the directory that it names is looked for from there, since that may be a link.
+    fn within(text: &'a str) -> Result<Option<Self>, Error> {
+        let pattern = Self::new(text)?;
+        let is_wild = pattern.exact.glob().glob().contains(WILD);
+        let bad = |reason: String| Error::BadPattern { pattern: text.to_owned(), reason };
+        let within = is_wild.then(|| matcher(&format!("{}/**", pattern.exact.glob()))).transpose().map_err(bad)?;
+        Ok(within.map(|within| Self { within: Some(within), ..pattern }))
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        self.exact.is_match(path) || self.within.as_ref().is_some_and(|within| within.is_match(path))
     }
 
     /// The path of a match relative to the project directory.
     fn whole(&self, path: &str) -> String {
         if self.start.is_empty() { path.to_owned() } else { format!("{}/{path}", self.start) }
     }
+}
+
+fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+    glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
 }
 
 impl Gate {
@@ -59,17 +82,35 @@ impl Gate {
     /// Files on disk that match but are neither committed nor ignored, and committed ones that are gone, are refused, all
     /// of one kind at once, untracked ones first. In loose giterminism the files are those of the disk.
     pub fn find(&self, pattern: &str) -> Result<Vec<String>, Error> {
-        let wanted = Pattern::new(pattern)?;
-        let committed = self.matches(&wanted, Side::Commit)?;
+        self.find_all(&Pattern::new(pattern)?)
+    }
+
+    /// The same, where a directory that matches stands for all files in it. One walk finds both.
+    pub(super) fn find_within(&self, pattern: &str) -> Result<Vec<String>, Error> {
+        if pattern.ends_with("**") {
+            return self.find(pattern);
+        }
+        if let Some(wanted) = Pattern::within(pattern)? {
+            return self.find_all(&wanted);
+        }
+        let mut found = self.find(pattern)?;
+        found.extend(self.find(&format!("{pattern}/**"))?);
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    fn find_all(&self, wanted: &Pattern<'_>) -> Result<Vec<String>, Error> {
+        let committed = self.matches(wanted, Side::Commit)?;
         let mode = self.options.mode;
         let has_disk = self.repository.work_dir().is_some();
         let found = if !has_disk || mode.is_dev() && !mode.is_loose() && !self.may_let_in() {
             committed
         } else {
-            let on_disk = self.matches(&wanted, Side::Disk)?;
+            let on_disk = self.matches(wanted, Side::Disk)?;
             self.reconcile(committed, on_disk)?
         };
-        self.note(ReadKind::Glob, pattern, Some(found.join("\n").as_bytes()));
+        self.note(ReadKind::Glob, wanted.text, Some(found.join("\n").as_bytes()));
         Ok(found)
     }
 
@@ -104,7 +145,7 @@ impl Gate {
                 return Err(Error::BadPattern { pattern: pattern.text.to_owned(), reason });
             }
             if !is_link {
-                found.extend(pattern.exact.is_match(&known).then(|| pattern.whole(&known)));
+                found.extend(pattern.matches(&known).then(|| pattern.whole(&known)));
                 continue;
             }
             let link = if directory.is_empty() { path } else { [directory, b"/", &path].concat() };
@@ -114,7 +155,7 @@ impl Gate {
                     self.collect(pattern, side, &target, &known, seen, found)?;
                     seen.pop();
                 }
-                TrailEnd::File(_) => found.extend(pattern.exact.is_match(&known).then(|| pattern.whole(&known))),
+                TrailEnd::File(_) => found.extend(pattern.matches(&known).then(|| pattern.whole(&known))),
                 _ => {}
             }
         }

@@ -204,6 +204,10 @@ impl FileReader for Gate {
         Ok(self.find(pattern)?)
     }
 
+    fn glob_within(&self, pattern: &str) -> Result<Vec<String>, ReadError> {
+        Ok(self.find_within(pattern)?)
+    }
+
     fn env(&self, name: &str) -> Result<Option<String>, ReadError> {
         Ok(self.variable(name)?)
     }

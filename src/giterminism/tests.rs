@@ -131,6 +131,34 @@ fn patterns_see_what_the_commit_has() {
 }
 
 #[test]
+fn a_directory_that_matches_may_stand_for_what_is_in_it() {
+    let fixture = Fixture::with(&[("t/a/x", ""), ("t/a/deep/y", ""), ("t/b.txt", ""), ("u/z", "")]);
+    fixture.link("t/link", "../u");
+    fixture.commit("a link");
+    let gate = strict(&fixture);
+    let inside = ["t/a/deep/y", "t/a/x"];
+    let all = ["t/a/deep/y", "t/a/x", "t/b.txt", "t/link/z"];
+    for (pattern, expected) in [
+        ("t/*", all.as_slice()),
+        ("t/**", all.as_slice()),
+        ("t/a", inside.as_slice()),
+        ("t/{a,none}", inside.as_slice()),
+        ("*/[a]/deep", &inside[..1]),
+        ("t/link", &all[3..]),
+        ("t/*.txt", &all[2..3]),
+    ] {
+        assert_eq!(gate.glob_within(pattern).unwrap(), expected, "{pattern}");
+        let mut apart = gate.glob(pattern).unwrap();
+        apart.extend(gate.glob(&format!("{pattern}/**")).unwrap());
+        apart.sort_unstable();
+        apart.dedup();
+        assert_eq!(apart, expected, "{pattern} in two walks");
+    }
+    fixture.write("t/a/new", "");
+    assert!(strict(&fixture).glob_within("t/*").unwrap_err().is_refusal());
+}
+
+#[test]
 fn rules_let_uncommitted_files_in() {
     let allow = "config:\n  allowUncommitted: true\n  allowUncommittedTemplates: [/.stager/**/*.tpl]\n  goTemplateRendering:\n    allowUncommittedFiles: [data, links/one]\n";
     let fixture = Fixture::with(&[("stager-giterminism.yaml", &rules(allow)), ("stager.yaml", "a"), ("other", "o")]);

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use stages::conveyor::{Facts, Selection};
 use stages::filter::{FilterError, PathFilter};
@@ -81,6 +82,8 @@ pub struct CommitFacts<'a> {
     /// Answers `fromLatest`.
     pub latest: &'a LatestDigest<'a>,
     cache: RefCell<HashMap<Question, Option<Checksum>>>,
+    /// Compiling patterns takes longer than walking a small directory, and most images of a config have the same ones.
+    filters: RefCell<HashMap<Patterns, Rc<PathFilter>>>,
     remote_trees: RefCell<HashMap<String, ObjectId>>,
     base_files: RefCell<HashMap<String, Checksum>>,
     base_digests: RefCell<HashMap<(String, Platform), BlobId>>,
@@ -91,17 +94,46 @@ struct Question {
     url: Option<String>,
     tree: ObjectId,
     add: String,
+    patterns: Patterns,
+}
+
+/// The patterns of a mapping and a selection.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Patterns {
     include_paths: Vec<String>,
     exclude_paths: Vec<String>,
     files: Chosen,
 }
 
 /// A [`Selection`] that is kept.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Chosen {
     All,
-    FromRoot(Vec<String>),
+    FromRoot { files: Vec<String>, add: String },
     FromAdd(Vec<String>),
+}
+
+impl Patterns {
+    fn of(mapping: &GitMapping, selection: Selection<'_>) -> Self {
+        Self {
+            include_paths: mapping.include_paths.clone(),
+            exclude_paths: mapping.exclude_paths.clone(),
+            files: match selection {
+                Selection::All => Chosen::All,
+                Selection::FromRoot(files) => Chosen::FromRoot { files: files.to_vec(), add: mapping.add.clone() },
+                Selection::FromAdd(files) => Chosen::FromAdd(files.to_vec()),
+            },
+        }
+    }
+
+    fn filter(&self) -> Result<PathFilter, FilterError> {
+        let filter = PathFilter::new(&self.include_paths, &self.exclude_paths)?;
+        match &self.files {
+            Chosen::All => Ok(filter),
+            Chosen::FromRoot { files, add } => filter.narrowed(add.trim_matches('/'), files),
+            Chosen::FromAdd(files) => filter.narrowed("", files),
+        }
+    }
 }
 
 impl<'a> CommitFacts<'a> {
@@ -120,6 +152,7 @@ impl<'a> CommitFacts<'a> {
             gate,
             latest,
             cache: RefCell::default(),
+            filters: RefCell::default(),
             remote_trees: RefCell::default(),
             base_files: RefCell::default(),
             base_digests: RefCell::default(),
@@ -127,21 +160,26 @@ impl<'a> CommitFacts<'a> {
     }
 
     fn ask(&self, question: &Question) -> Result<Option<Checksum>, PlanError> {
-        let filter_error = |source| PlanError::Filter { add: question.add.clone(), source };
         let (repository, add) = match &question.url {
             None => (self.repository.clone(), self.repository.in_project(&question.add)?),
             Some(url) => (self.remotes.open(url)?, question.add.trim_matches('/').as_bytes().to_vec()),
         };
-        let mut filter = PathFilter::new(&question.include_paths, &question.exclude_paths).map_err(filter_error)?;
-        filter = match &question.files {
-            Chosen::All => filter,
-            Chosen::FromRoot(files) => filter.narrowed(question.add.trim_matches('/'), files).map_err(filter_error)?,
-            Chosen::FromAdd(files) => filter.narrowed("", files).map_err(filter_error)?,
-        };
-        if repository.entry(&question.tree, &add)?.is_none() {
+        let filter_error = |source| PlanError::Filter { add: question.add.clone(), source };
+        let filter = self.filter(&question.patterns).map_err(filter_error)?;
+        let checksum = repository.checksum(&question.tree, &add, &filter)?;
+        if checksum.is_none() && repository.entry(&question.tree, &add)?.is_none() {
             return Err(PlanError::NothingThere { add: question.add.clone(), url: question.url.clone() });
         }
-        Ok(repository.checksum(&question.tree, &add, &filter)?)
+        Ok(checksum)
+    }
+
+    fn filter(&self, patterns: &Patterns) -> Result<Rc<PathFilter>, FilterError> {
+        if let Some(known) = self.filters.borrow().get(patterns) {
+            return Ok(Rc::clone(known));
+        }
+        let filter = Rc::new(patterns.filter()?);
+        self.filters.borrow_mut().insert(patterns.clone(), Rc::clone(&filter));
+        Ok(filter)
     }
 }
 
@@ -175,13 +213,7 @@ impl Facts for CommitFacts<'_> {
             },
             tree: self.tree(mapping)?,
             add: mapping.add.clone(),
-            include_paths: mapping.include_paths.clone(),
-            exclude_paths: mapping.exclude_paths.clone(),
-            files: match selection {
-                Selection::All => Chosen::All,
-                Selection::FromRoot(files) => Chosen::FromRoot(files.to_vec()),
-                Selection::FromAdd(files) => Chosen::FromAdd(files.to_vec()),
-            },
+            patterns: Patterns::of(mapping, selection),
         };
         let known = self.cache.borrow().get(&question).copied();
         let checksum = if let Some(checksum) = known {

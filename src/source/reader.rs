@@ -21,6 +21,17 @@ pub trait FileReader: Send + Sync {
     /// The files whose path matches the pattern, sorted. `*` and `?` stay within a segment, `**` crosses them.
     fn glob(&self, pattern: &str) -> Result<Vec<String>, ReadError>;
 
+    /// The same, where a directory that matches stands for all files in it.
+    fn glob_within(&self, pattern: &str) -> Result<Vec<String>, ReadError> {
+        let mut paths = self.glob(pattern)?;
+        if !pattern.ends_with("**") {
+            paths.extend(self.glob(&format!("{pattern}/**"))?);
+            paths.sort_unstable();
+            paths.dedup();
+        }
+        Ok(paths)
+    }
+
     /// The value of an environment variable; `None` when it is not set.
     fn env(&self, name: &str) -> Result<Option<String>, ReadError>;
 }
@@ -178,6 +189,7 @@ mod tests {
         assert!(files.is_dir("a").unwrap() && !files.is_dir("c.txt").unwrap());
         assert_eq!(files.glob("*.txt").unwrap(), ["c.txt"]);
         assert_eq!(files.glob("**/*.txt").unwrap(), ["a/b.txt", "c.txt"]);
+        assert_eq!(files.glob_within("*").unwrap(), ["a/b.txt", "c.txt"]);
         assert_eq!(files.env("HOME").unwrap().as_deref(), Some("/root"));
         assert!(files.env("TOKEN").unwrap_err().is_refusal());
         assert_eq!(files.glob("a{").unwrap_err().kind, ReadErrorKind::Invalid);

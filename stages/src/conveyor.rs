@@ -9,6 +9,7 @@
 //! over it. So a change in a file that no step is keyed by makes a new git layer, and re-runs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::digest::{Encoder, Inputs, Value, stage_digest};
 use crate::ids::{BlobId, Checksum, CommitId, ImageName, ObjectId, Platform, StageDigest};
@@ -286,10 +287,10 @@ impl<F: Facts> Conveyor<'_, F> {
             .git
             .iter()
             .map(|mapping| Ok(ResolvedMapping { mapping: mapping.clone(), tree: self.facts.tree(mapping)? }))
-            .collect::<Result<Vec<_>, F::Error>>()?;
+            .collect::<Result<Arc<[_]>, F::Error>>()?;
         let all = vec![Selection::All; mappings.len()];
         let inputs = Inputs::from([("git".to_owned(), self.content(&all)?)]);
-        let task = StageTask::Git { mappings: mappings.clone() };
+        let task = StageTask::Git { mappings: Arc::clone(&mappings) };
         self.push(place.kind, place.slot.clone(), inputs, task);
         let stage = self.head.replace(after).expect("the git stage was just pushed");
         Ok(Some(Git { mappings, place: GitPlace { stage, after } }))
@@ -312,14 +313,14 @@ impl<F: Facts> Conveyor<'_, F> {
         Ok(Value::List(mapped.collect::<Result<_, F::Error>>()?))
     }
 
-    fn step(&mut self, place: &Place, step: &Step, git: Option<&Git>) -> Result<(), F::Error> {
+    fn step(&mut self, place: &Place, step: &Arc<Step>, git: Option<&Git>) -> Result<(), F::Error> {
         let mut inputs = step_inputs(step);
         self.mount_inputs(&mut inputs);
         let view = match git {
             Some(git) => self.view(step, git, &mut inputs)?,
             None => None,
         };
-        let task = StageTask::Run { step: Box::new(step.clone()), mounts: self.spec.mounts.clone(), git: view };
+        let task = StageTask::Run { step: Arc::clone(step), mounts: self.spec.mounts.clone(), git: view };
         self.push(place.kind, place.slot.clone(), inputs, task);
         Ok(())
     }
@@ -350,7 +351,7 @@ impl<F: Facts> Conveyor<'_, F> {
         } else {
             inputs.extend(content.map(|content| (name.to_owned(), content)));
         }
-        Ok(Some(GitView { mappings: git.mappings.clone(), files, after: git.place.after }))
+        Ok(Some(GitView { mappings: Arc::clone(&git.mappings), files, after: git.place.after }))
     }
 
     fn imports(&mut self, place: &Place, imports: &Imports) {
@@ -431,7 +432,7 @@ impl<F: Facts> Conveyor<'_, F> {
 }
 
 struct Git {
-    mappings: Vec<ResolvedMapping>,
+    mappings: Arc<[ResolvedMapping]>,
     place: GitPlace,
 }
 
@@ -496,6 +497,9 @@ fn mapping_input(mapping: &GitMapping) -> Value {
 
 /// A list whose order means nothing.
 fn in_any_order(mut list: Vec<Value>) -> Value {
+    if list.len() < 2 {
+        return Value::List(list);
+    }
     let mut encoded: Vec<(Vec<u8>, Value)> = list
         .drain(..)
         .map(|value| {

@@ -158,16 +158,23 @@ pub fn lineage(parent: Option<&ContentId>, inputs: &Inputs) -> ContentId {
     }
 }
 
-/// Writes the canonical encoding into a BLAKE3 hasher.
+/// Writes the canonical encoding into a BLAKE3 hasher, which is fast on long pieces only.
 #[derive(Debug)]
 pub struct Encoder {
     hasher: blake3::Hasher,
+    /// What the hasher has not seen yet.
+    pending: Vec<u8>,
 }
+
+/// How much is kept for the hasher.
+const PENDING: usize = 16 << 10;
+/// What the inputs of most stages come to.
+const TYPICAL: usize = 1 << 10;
 
 impl Encoder {
     /// A new encoding; `purpose` keeps digests of different things apart.
     pub fn new(purpose: &str) -> Self {
-        let mut encoder = Self { hasher: blake3::Hasher::new() };
+        let mut encoder = Self { hasher: blake3::Hasher::new(), pending: Vec::with_capacity(TYPICAL) };
         encoder.text(purpose);
         encoder.integer(i64::from(FORMAT_VERSION));
         encoder
@@ -175,13 +182,13 @@ impl Encoder {
 
     /// Adds a truth value.
     pub fn bool(&mut self, value: bool) {
-        self.hasher.update(&[1, u8::from(value)]);
+        self.pending.extend([1, u8::from(value)]);
     }
 
     /// Adds a whole number.
     pub fn integer(&mut self, value: i64) {
-        self.hasher.update(&[2]);
-        self.hasher.update(&value.to_le_bytes());
+        self.pending.push(2);
+        self.pending.extend(value.to_le_bytes());
     }
 
     /// Adds a text.
@@ -220,18 +227,23 @@ impl Encoder {
     }
 
     /// The hash of all that was added.
-    pub fn finish(&self) -> blake3::Hash {
+    pub fn finish(mut self) -> blake3::Hash {
+        self.hasher.update(&self.pending);
         self.hasher.finalize()
     }
 
     fn framed(&mut self, tag: u8, bytes: &[u8]) {
         self.head(tag, bytes.len());
-        self.hasher.update(bytes);
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() > PENDING {
+            self.hasher.update(&self.pending);
+            self.pending.clear();
+        }
     }
 
     fn head(&mut self, tag: u8, length: usize) {
-        self.hasher.update(&[tag]);
-        self.hasher.update(&(length as u64).to_le_bytes());
+        self.pending.push(tag);
+        self.pending.extend((length as u64).to_le_bytes());
     }
 }
 

@@ -68,7 +68,7 @@ macro_rules! digest_type {
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+                write_hex(formatter, &self.0)
             }
         }
 
@@ -90,6 +90,16 @@ macro_rules! digest_type {
 
         text_impls!($name);
     };
+}
+
+/// Writes all digits at once: plans print thousands of digests, and hash them as text.
+fn write_hex(formatter: &mut fmt::Formatter<'_>, bytes: &[u8; 32]) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 64];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    formatter.write_str(std::str::from_utf8(&text).expect("hexadecimal digits are ASCII"))
 }
 
 fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -147,7 +157,7 @@ impl BlobId {
 impl fmt::Display for BlobId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        write_hex(formatter, &self.0)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the conveyor makes of a config: every stage with its digest and what to do for it.
 
+use std::sync::Arc;
+
 use crate::digest::Inputs;
 use crate::ids::{CommitId, ImageName, ObjectId, Platform, ProjectName, StageDigest};
 use crate::kind::{Slot, StageKind};
@@ -131,12 +133,12 @@ pub enum StageTask {
     /// Place git content.
     Git {
         /// The mappings with what they resolve to at this commit.
-        mappings: Vec<ResolvedMapping>,
+        mappings: Arc<[ResolvedMapping]>,
     },
     /// Run a command.
     Run {
         /// The step.
-        step: Box<Step>,
+        step: Arc<Step>,
         /// Mounts of the image.
         mounts: Vec<Mount>,
         /// The git files it sees; `None` when the image maps none, or it declares none of them.
@@ -178,7 +180,7 @@ pub struct ResolvedMapping {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitView {
     /// The mappings.
-    pub mappings: Vec<ResolvedMapping>,
+    pub mappings: Arc<[ResolvedMapping]>,
     /// Patterns relative to each repository's root; `None` means all.
     pub files: Option<Vec<String>>,
     /// The stage that git content lies right above.

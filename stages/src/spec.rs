@@ -4,8 +4,9 @@
 //! exist and have no cycle, names are unique.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::ids::{ImageName, Platform, ProjectName};
 use crate::kind::{Slot, StageKind};
@@ -111,8 +112,8 @@ pub enum Content {
     Packages(Packages),
     /// The git content of [`ImageSpec::git`].
     Git,
-    /// A command to run.
-    Step(Box<Step>),
+    /// A command to run; the plan holds the same one.
+    Step(#[serde(serialize_with = "shared")] Arc<Step>),
     /// Symlinks and image config.
     Post(Box<Post>),
 }
@@ -376,8 +377,9 @@ pub struct Step {
     pub files: FileView,
     /// Environment of this step beyond the base image's.
     pub env: BTreeMap<String, String>,
-    /// Environment that it sees without being keyed by it; none in the native format.
-    pub unkeyed_env: BTreeMap<String, String>,
+    /// Environment that it sees without being keyed by it, one for all steps of a config; none in the native format.
+    #[serde(serialize_with = "shared")]
+    pub unkeyed_env: Arc<BTreeMap<String, String>>,
     /// Free texts that enter the digest under these names, `cacheVersion` and `stageCacheVersion`: to make it anew.
     pub cache_versions: BTreeMap<String, String>,
     /// Its network.
@@ -388,6 +390,10 @@ pub struct Step {
     pub secrets: Vec<Secret>,
     /// Killed after so many seconds.
     pub timeout_seconds: Option<u64>,
+}
+
+fn shared<T: Serialize, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().serialize(serializer)
 }
 
 /// What a step runs.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use stages::conveyor::{Facts, Selection, lay_out};
 use stages::kind::StageKind;
@@ -64,7 +65,7 @@ fn step(name: &str, command: &str) -> Step {
         command: Command::Shell(command.to_owned()),
         files: FileView::All,
         env: BTreeMap::new(),
-        unkeyed_env: BTreeMap::new(),
+        unkeyed_env: Arc::default(),
         cache_versions: BTreeMap::new(),
         network: Network::Default,
         caches: Vec::new(),
@@ -78,7 +79,7 @@ fn workdir() -> Post {
 }
 
 fn place(kind: StageKind, step: Step) -> Place {
-    Place::new(kind, format!("{}/{}", kind.name(), step.name), Content::Step(Box::new(step)))
+    Place::new(kind, format!("{}/{}", kind.name(), step.name), Content::Step(Arc::new(step)))
 }
 
 /// What is in a slot of the sample.
@@ -88,7 +89,7 @@ fn content<'a>(spec: &'a mut ImageSpec, slot: &str) -> &'a mut Content {
 
 fn step_of<'a>(spec: &'a mut ImageSpec, slot: &str) -> &'a mut Step {
     let Content::Step(step) = content(spec, slot) else { panic!("{slot} is no step") };
-    step
+    Arc::make_mut(step)
 }
 
 fn post_of(spec: &mut ImageSpec) -> &mut Post {
@@ -134,6 +135,7 @@ fn project(images: Vec<ImageSpec>) -> Project {
         name: "shop".parse().unwrap(),
         platforms: vec!["linux/amd64".parse().unwrap()],
         cache_version: String::new(),
+        repository: None,
         images,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::events::{CORE_TAGS, Event, Span, SyntaxError, yaml11, yaml12};
+use super::events::{CORE_TAGS, Event, Span, SyntaxError};
 use super::split::Chunk;
 use super::tree::{Content, Entry, Mark, Node, Scalar, ScalarKind};
 use super::{Flavor, MAX_DEPTH, MAX_NODES, code};
@@ -15,21 +15,13 @@ pub(super) struct Built {
     pub(super) problems: Vec<Diagnostic>,
 }
 
-/// The tree of a chunk. `nodes` counts over all chunks.
-pub(super) fn tree(flavor: Flavor, file: &str, chunk: Chunk<'_>, nodes: &mut usize) -> Built {
-    let mut bytes = chunk.text.as_bytes();
-    match flavor {
-        Flavor::Yaml12 => built(flavor, file, chunk, nodes, yaml12(chunk.text)),
-        Flavor::Yaml11 => built(flavor, file, chunk, nodes, yaml11(&mut bytes)),
-    }
-}
-
-fn built(
+/// The tree of the events of a chunk. `nodes` counts over all chunks.
+pub(super) fn tree(
     flavor: Flavor,
     file: &str,
     chunk: Chunk<'_>,
-    nodes: &mut usize,
     events: impl Iterator<Item = Result<(Event, Span), SyntaxError>>,
+    nodes: &mut usize,
 ) -> Built {
     let mut builder = Builder {
         flavor,
@@ -192,17 +184,11 @@ impl Builder<'_> {
                 let merge = scalar.text == MERGE && (plain || self.flavor == Flavor::Yaml12);
                 let again = !(merge && self.flavor == Flavor::Yaml11);
                 let earlier = seen.insert(scalar.text.clone(), node.mark).filter(|_| again);
-                *key = Some(Key { text: scalar.text.clone(), mark: node.mark, merge });
-                if let Some(earlier) = earlier {
-                    self.duplicate(&scalar.text, node.mark, earlier);
-                }
+                self.problems.extend(earlier.map(|earlier| twice(self.file, &scalar.text, node.mark, earlier)));
+                *key = Some(Key { text: scalar.text, mark: node.mark, merge });
             }
         }
         Ok(())
-    }
-
-    fn duplicate(&mut self, key: &str, mark: Mark, earlier: Mark) {
-        self.problems.push(twice(self.file, key, mark, earlier));
     }
 
     fn count(&mut self, nodes: usize, span: Span) -> Step {

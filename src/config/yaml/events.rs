@@ -91,23 +91,32 @@ fn of_saphyr(event: saphyr_parser::Event<'_>) -> Event {
     }
 }
 
-/// The events of a YAML 1.1 text.
-pub(super) fn yaml11<'a>(text: &'a mut &'a [u8]) -> impl Iterator<Item = Result<(Event, Span), SyntaxError>> + 'a {
-    let mut parser = libyaml_safer::Parser::new();
-    parser.set_encoding(libyaml_safer::Encoding::Utf8);
-    parser.set_input(text);
-    Yaml11 { parser, anchors: HashMap::new(), last: 0, done: false }
+/// Reads YAML 1.1 texts one after the other: its buffer is larger than most documents, and costs more than to read one.
+pub(super) struct Yaml11Parser<'t>(libyaml_safer::Parser<&'t [u8]>);
+
+impl<'t> Yaml11Parser<'t> {
+    pub(super) fn new() -> Self {
+        Self(libyaml_safer::Parser::new())
+    }
+
+    /// The events of a text.
+    pub(super) fn events(&mut self, text: &'t str) -> impl Iterator<Item = Result<(Event, Span), SyntaxError>> {
+        self.0.reset();
+        self.0.set_encoding(libyaml_safer::Encoding::Utf8);
+        self.0.set_input(text.as_bytes());
+        Yaml11 { parser: &mut self.0, anchors: HashMap::new(), last: 0, done: false }
+    }
 }
 
-struct Yaml11<'a> {
-    parser: libyaml_safer::Parser<&'a mut &'a [u8]>,
+struct Yaml11<'p, 't> {
+    parser: &'p mut libyaml_safer::Parser<&'t [u8]>,
     /// What each name means at this point.
     anchors: HashMap<String, usize>,
     last: usize,
     done: bool,
 }
 
-impl Iterator for Yaml11<'_> {
+impl Iterator for Yaml11<'_, '_> {
     type Item = Result<(Event, Span), SyntaxError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -133,7 +142,7 @@ impl Iterator for Yaml11<'_> {
     }
 }
 
-impl Yaml11<'_> {
+impl Yaml11<'_, '_> {
     fn event(&mut self, data: EventData) -> Result<Event, String> {
         Ok(match data {
             EventData::Scalar { anchor, tag, value, style, .. } => Event::Scalar {

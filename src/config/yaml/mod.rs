@@ -24,6 +24,8 @@ use std::ops::Range;
 pub use tree::{Content, Entry, Mark, Node, Scalar, ScalarKind};
 pub(crate) use yaml11::{boolean, integer};
 
+use events::{Yaml11Parser, yaml12};
+
 use crate::source::{Diagnostic, Severity};
 
 /// Deepest nesting of a document.
@@ -64,7 +66,8 @@ pub fn parse(file: &str, text: &str) -> Documents {
     let mut found = Documents::default();
     let mut nodes = 0;
     for chunk in split::documents(text) {
-        match document(Flavor::Yaml12, file, chunk, &mut nodes, &mut Repeated::Refused) {
+        let built = build::tree(Flavor::Yaml12, file, chunk, yaml12(chunk.text), &mut nodes);
+        match document(Flavor::Yaml12, file, chunk, built, &mut Repeated::Refused) {
             Ok(Some(node)) if !node.is_null() => found.documents.push(node),
             Ok(_) => {}
             Err(mut problems) => found.problems.append(&mut problems),
@@ -103,12 +106,15 @@ enum Repeated {
 fn parse_yaml11(file: &str, text: &str, mut repeated: Repeated) -> (Vec<Section>, Vec<Diagnostic>) {
     let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (chunks, mut problems) = split::sections(file, bare);
-    let mut nodes = 0;
+    let documents = match repeated {
+        Repeated::Refused => documents(file, &chunks),
+        Repeated::LastCounts(_) => in_turn(file, &chunks, &mut repeated).0,
+    };
     let mut sections = Vec::new();
-    for chunk in chunks {
+    for (chunk, document) in chunks.iter().zip(documents) {
         let start = chunk.text.as_ptr() as usize - text.as_ptr() as usize;
         let range = start..start + chunk.text.len();
-        match document(Flavor::Yaml11, file, chunk, &mut nodes, &mut repeated) {
+        match document {
             Ok(None) => {}
             Ok(node) => sections.push(Section { range, node }),
             Err(mut found) => {
@@ -123,14 +129,57 @@ fn parse_yaml11(file: &str, text: &str, mut repeated: Repeated) -> (Vec<Section>
     (sections, problems)
 }
 
+type Document = Result<Option<Node>, Vec<Diagnostic>>;
+
+/// Texts shorter than this are read sooner than a thread begins.
+const WORTH_THREADS: usize = 64 << 10;
+
+/// The documents of chunks, those of a long text read on all processors.
+fn documents(file: &str, chunks: &[split::Chunk<'_>]) -> Vec<Document> {
+    let length: usize = chunks.iter().map(|chunk| chunk.text.len()).sum();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    if threads == 1 || length < WORTH_THREADS {
+        return in_turn(file, chunks, &mut Repeated::Refused).0;
+    }
+    let (own, others) = chunks.split_at(chunks.len().div_ceil(threads));
+    let shares = std::thread::scope(|scope| {
+        let others = others.chunks(own.len());
+        let readers: Vec<_> =
+            others.map(|share| scope.spawn(move || in_turn(file, share, &mut Repeated::Refused))).collect();
+        let join = |reader: std::thread::ScopedJoinHandle<'_, _>| {
+            reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        std::iter::once(in_turn(file, own, &mut Repeated::Refused))
+            .chain(readers.into_iter().map(join))
+            .collect::<Vec<_>>()
+    });
+    if shares.iter().map(|(_, nodes)| nodes).sum::<usize>() > MAX_NODES {
+        // Which document is one too many shows only when they are counted in their order.
+        drop(shares);
+        return in_turn(file, chunks, &mut Repeated::Refused).0;
+    }
+    shares.into_iter().flat_map(|(documents, _)| documents).collect()
+}
+
+/// The documents of chunks, and how many nodes they have together.
+fn in_turn(file: &str, chunks: &[split::Chunk<'_>], repeated: &mut Repeated) -> (Vec<Document>, usize) {
+    let (mut parser, mut nodes) = (Yaml11Parser::new(), 0);
+    let mut documents = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        let built = build::tree(Flavor::Yaml11, file, *chunk, parser.events(chunk.text), &mut nodes);
+        documents.push(document(Flavor::Yaml11, file, *chunk, built, repeated));
+    }
+    (documents, nodes)
+}
+
 fn document(
     flavor: Flavor,
     file: &str,
     chunk: split::Chunk<'_>,
-    nodes: &mut usize,
+    built: build::Built,
     repeated: &mut Repeated,
-) -> Result<Option<Node>, Vec<Diagnostic>> {
-    let build::Built { root, mut problems } = build::tree(flavor, file, chunk, nodes);
+) -> Document {
+    let build::Built { root, mut problems } = built;
     if let Repeated::LastCounts(warnings) = repeated {
         let twice = problems.extract_if(.., |problem| problem.code.as_deref() == Some(code::DUPLICATE_KEY));
         warnings.extend(twice.map(|problem| Diagnostic { severity: Severity::Warning, ..problem }));

@@ -98,7 +98,7 @@ fn value_beside_marker(file: &str, line: usize, content: &str) -> Diagnostic {
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
-        let end = match rest.find(['\n', '\r']) {
+        let end = match memchr::memchr2(b'\n', b'\r', rest.as_bytes()) {
             Some(at) if rest[at..].starts_with("\r\n") => at + 2,
             Some(at) => at + 1,
             None => rest.len(),

@@ -117,6 +117,32 @@ fn bombs_are_refused() {
     }
 }
 
+/// Long texts are read in shares, one for each processor.
+#[test]
+fn long_texts_are_read_as_short_ones_are() {
+    let padding = format!("# {}\n", "x".repeat(2000));
+    let documents = |text: &str| {
+        let (chunks, _) = super::split::sections("f", text);
+        let shares = super::documents("f", &chunks);
+        assert!(
+            shares == super::in_turn("f", &chunks, &mut super::Repeated::Refused).0,
+            "the order of documents, or what is wrong in one"
+        );
+        shares
+    };
+    let document = |number| format!("{padding}n{number}: [{}\n---\n", if number % 20 == 7 { "" } else { "a]" });
+    let found = documents(&(0..60).map(document).collect::<String>());
+    assert_eq!((found.len(), found.iter().filter(|document| document.is_err()).count()), (60, 3));
+
+    // Half of the values that a text may have, and some.
+    let mut half = padding.repeat(20) + "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+    for level in 1..6 {
+        writeln!(half, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", ")).unwrap();
+    }
+    let found = documents(&format!("{half}---\n{half}"));
+    assert!(found[0].is_ok() && found[1].as_ref().unwrap_err()[0].message.contains("more than"));
+}
+
 fn sections(text: &str) -> String {
     let (sections, problems) = parse_sections("f", text);
     let mut out = String::new();

@@ -61,14 +61,7 @@ impl ReaderHost {
     }
 
     fn find(&self, pattern: &str) -> Result<Vec<(String, Vec<u8>)>, ReadError> {
-        let pattern = clean(pattern);
-        let mut paths = self.files.glob(&pattern)?;
-        // A directory that matches stands for all files in it.
-        if !pattern.ends_with("**") {
-            paths.extend(self.files.glob(&format!("{pattern}/**"))?);
-            paths.sort_unstable();
-            paths.dedup();
-        }
+        let paths = self.files.glob_within(&clean(pattern))?;
         paths.into_iter().map(|path| Ok((path.clone(), self.read_one(&path)?))).collect()
     }
 }

@@ -107,11 +107,9 @@ pub fn render_go(request: &GoRequest<'_>) -> Result<GoRendered, Box<TemplateFail
 
 fn execute(request: &GoRequest<'_>, functions: Functions, host: &Arc<dyn Host>) -> Result<Output, TemplateError> {
     let mut set = TemplateSet::new(functions).with_now(request.now, 0);
-    for template in request.library {
-        set.parse(&template.name, &template.source.text)?;
-    }
     let name = request.dialect.config_name();
-    set.parse(name, &request.source.text)?;
+    let library = request.library.iter().map(|template| (template.name.as_str(), template.source.text.as_str()));
+    set.parse_all(library.chain([(name, request.source.text.as_str())]))?;
     if !set.contains(name) {
         // A config of definitions and comments only.
         return Ok(Output { bytes: Vec::new(), spans: Vec::new(), impure: Vec::new() });

@@ -55,12 +55,20 @@ impl TemplateSet {
     /// Parses a text under a name. It may define further templates. Of two templates with one name the later one wins,
     /// unless it is blank.
     pub fn parse(&mut self, name: &str, text: &str) -> Result<(), TemplateError> {
-        let name = Str::from(name);
+        self.parse_all([(name, text)])
+    }
+
+    /// The same for several names and texts, up to the first that is malformed; they share the limits of one.
+    pub fn parse_all<'t>(
+        &mut self,
+        texts: impl IntoIterator<Item = (&'t str, &'t str)> + Send,
+    ) -> Result<(), TemplateError> {
         let functions = Arc::clone(&self.functions);
-        let parsed = guard::enter(&self.limits, || {
-            parse::parse(&name, text.as_bytes(), &|function| functions.find(function).is_some())
+        let parsed = guard::enter(&self.limits, || -> Result<Vec<_>, _> {
+            let known = |function: &str| functions.find(function).is_some();
+            texts.into_iter().map(|(name, text)| parse::parse(&Str::from(name), text.as_bytes(), &known)).collect()
         });
-        for template in parsed.map_err(no_thread)?.map_err(|error| *error)? {
+        for template in parsed.map_err(no_thread)?.map_err(|error: Box<TemplateError>| *error)?.into_iter().flatten() {
             add(&mut self.templates, template);
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! `shell` and `ansible`: the user stages.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use stages::kind::StageKind;
 use stages::spec::{Command, Content, FileView, Network, Place, Step};
@@ -134,14 +135,14 @@ fn places(
             command,
             files: files.clone(),
             env: BTreeMap::new(),
-            unkeyed_env: BTreeMap::new(),
+            unkeyed_env: Arc::default(),
             cache_versions: cache_versions.clone(),
             network: Network::Default,
             caches: Vec::new(),
             secrets: Vec::new(),
             timeout_seconds: None,
         };
-        Place::new(StageKind::Build, name, Content::Step(Box::new(step)))
+        Place::new(StageKind::Build, name, Content::Step(Arc::new(step)))
     };
     commands.into_iter().enumerate().map(place).collect()
 }

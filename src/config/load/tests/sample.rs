@@ -476,7 +476,7 @@ fn steps_inherit_from_their_section() {
     let text = "stager: 1\nproject: p\n---\nimage: a\nfrom: scratch\nbuild:\n  env: {A: 1, B: 2}\n  network: none\n  files: [x]\n  caches: [{path: /c}, {path: /d}]\n  secrets: [{id: s, env: S}]\n  steps:\n  - one\n  - {command: [two, ''], env: {B: 3}, network: host, files: [], caches: [{path: /d, sharing: locked, id: own}], secrets: [{id: s, src: f}]}\n";
     let config = load_text(text).unwrap_or_else(|error| panic!("{error}"));
     let step = |place: &stages::spec::Place| match &place.content {
-        stages::spec::Content::Step(step) => Some(serde_json::to_string(step).unwrap()),
+        stages::spec::Content::Step(step) => Some(serde_json::to_string(step.as_ref()).unwrap()),
         _ => None,
     };
     let steps: Vec<String> = config.project.images[0].conveyor.iter().filter_map(step).collect();

@@ -11,6 +11,8 @@ mod post;
 mod project;
 mod steps;
 
+use std::sync::Arc;
+
 use stages::ids::ImageName;
 use stages::kind::StageKind;
 use stages::spec::{self, ImageSpec, Imports, Place, Step};
@@ -99,7 +101,7 @@ fn conveyor(
         (!imports.is_empty()).then(|| Place::new(StageKind::Deps, slot, spec::Content::Imports(imports)))
     };
     let step = |kind: StageKind, step: Step| {
-        Place::new(kind, format!("{}/{}", kind.name(), step.name), spec::Content::Step(Box::new(step)))
+        Place::new(kind, format!("{}/{}", kind.name(), step.name), spec::Content::Step(Arc::new(step)))
     };
     let mut places = Vec::new();
     places.extend(taken(ImportPosition::BeforeDeps, "deps/imports-before-deps"));

@@ -1,6 +1,7 @@
 //! Commands: `deps` and `build`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use stages::spec::{
     CacheMount, Command, FileView, Network, PackageManager, Packages, Secret, SecretSource, Sharing, Step,
@@ -195,7 +196,7 @@ fn step(context: &mut Context<'_>, index: usize, entry: &At<StepEntry>, section:
 
 fn assemble(name: String, command: Command, common: Common, timeout_seconds: Option<u64>) -> Step {
     Step {
-        unkeyed_env: BTreeMap::new(),
+        unkeyed_env: Arc::default(),
         cache_versions: BTreeMap::new(),
         name,
         command,

@@ -1,6 +1,7 @@
 //! All images of a config: their names, what they take from the project, and what holds between them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use stages::ids::{ImageName, Platform};
 use stages::spec::{ImageSpec, Mount, Post};
@@ -21,7 +22,7 @@ pub(super) struct Lowering<'a> {
     pub(super) semantics: Semantics,
     pub(super) images: Vec<LoweredImage>,
     /// What steps see without being keyed by it.
-    pub(super) step_env: BTreeMap<String, String>,
+    pub(super) step_env: Arc<BTreeMap<String, String>>,
 }
 
 impl<'a> Lowering<'a> {
@@ -33,7 +34,7 @@ impl<'a> Lowering<'a> {
             ("WERF_COMMIT_TIME_HUMAN", commit.date_human.clone()),
             ("WERF_COMMIT_TIME_UNIX", commit.date_unix.to_string()),
         ];
-        let step_env = step_env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let step_env = Arc::new(step_env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
         Self { project, names, semantics, images: Vec::new(), step_env }
     }
 

@@ -1,5 +1,7 @@
 //! Stapel images and artifacts: a section becomes one image for each of its names.
 
+use std::sync::Arc;
+
 use stages::ids::ImageName;
 use stages::kind::StageKind;
 use stages::spec::{
@@ -246,6 +248,6 @@ impl Parts {
 
     fn step(&self, stage: &'static str) -> Option<Place> {
         let step: Step = self.steps.of(stage)?.clone();
-        Some(Place::new(StageKind::Build, stage, Content::Step(Box::new(step))))
+        Some(Place::new(StageKind::Build, stage, Content::Step(Arc::new(step))))
     }
 }

@@ -1,6 +1,7 @@
 //! `shell` and `ansible`: the four user stages.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use stages::spec::{Command, FileView, Network, Secret, Step};
 
@@ -44,7 +45,7 @@ pub(in crate::config) fn lower(
     context: &mut Context<'_>,
     section: &StapelSection,
     mappings: &[Mapping],
-    unkeyed_env: &BTreeMap<String, String>,
+    unkeyed_env: &Arc<BTreeMap<String, String>>,
 ) -> Steps {
     check_one_builder(context, section);
     let network = network(context, section);
@@ -57,7 +58,7 @@ pub(in crate::config) fn lower(
                 command,
                 files: keyed_by(written.stage, mappings, context.rules.stage_dependencies),
                 env: BTreeMap::new(),
-                unkeyed_env: unkeyed_env.clone(),
+                unkeyed_env: Arc::clone(unkeyed_env),
                 cache_versions,
                 network,
                 caches: Vec::new(),

@@ -517,28 +517,39 @@ fn key_order(left: (&Key, &[u8]), right: (&Key, &[u8])) -> Ordering {
 
 /// Numbers inside of keys by their value, letters after everything else.
 fn natural_order(left: &[u8], right: &[u8]) -> Ordering {
-    let left: Vec<u32> = runes(left).map(|(rune, _)| rune).collect();
-    let right: Vec<u32> = runes(right).map(|(rune, _)| rune).collect();
-    let Some(at) = left.iter().zip(&right).position(|(left, right)| left != right) else {
-        return left.len().cmp(&right.len());
+    let (mut left_rest, mut right_rest) = (left, right);
+    let (left_rune, right_rune) = loop {
+        let ((left_rune, left_size), (right_rune, right_size)) = (decode(left_rest), decode(right_rest));
+        if left_size == 0 || right_size == 0 {
+            return left_size.cmp(&right_size);
+        }
+        if left_rune != right_rune {
+            break (left_rune, right_rune);
+        }
+        (left_rest, right_rest) = (&left_rest[left_size..], &right_rest[right_size..]);
     };
-    let (left_letter, right_letter) = (is_letter(left[at]), is_letter(right[at]));
+    let (left_letter, right_letter) = (is_letter(left_rune), is_letter(right_rune));
     if left_letter && right_letter {
-        return left[at].cmp(&right[at]);
+        return left_rune.cmp(&right_rune);
     }
     if left_letter || right_letter {
         return if right_letter { Ordering::Less } else { Ordering::Greater };
     }
     // A zero inside of a number counts as one of its digits.
     let zero = u32::from(b'0');
-    let inside = (left[at] == zero || right[at] == zero)
-        && left[..at].iter().rev().take_while(|&&rune| is_digit(rune)).any(|&rune| rune != zero);
-    let number = |runes: &[u32]| {
-        let digits = runes[at..].iter().take_while(|&&rune| is_digit(rune)).count();
-        let value = runes[at..at + digits].iter().fold(i64::from(inside), |value, &rune| {
-            value.wrapping_mul(10).wrapping_add(i64::from(rune) - i64::from(zero))
-        });
-        (value, digits)
+    let inside =
+        (left_rune == zero || right_rune == zero) && ends_in_a_number(&left[..left.len() - left_rest.len()], zero);
+    let number = |text: &[u8]| {
+        let digits = runes(text).map(|(rune, _)| rune).take_while(|&rune| is_digit(rune));
+        digits.fold((i64::from(inside), 0), |(value, digits), rune| {
+            (value.wrapping_mul(10).wrapping_add(i64::from(rune) - i64::from(zero)), digits + 1)
+        })
     };
-    number(&left).cmp(&number(&right)).then(left[at].cmp(&right[at]))
+    number(left_rest).cmp(&number(right_rest)).then(left_rune.cmp(&right_rune))
+}
+
+/// Whether the digits at the end of a text are not all zeros.
+fn ends_in_a_number(text: &[u8], zero: u32) -> bool {
+    let runes: Vec<u32> = runes(text).map(|(rune, _)| rune).collect();
+    runes.iter().rev().take_while(|&&rune| is_digit(rune)).any(|&rune| rune != zero)
 }
