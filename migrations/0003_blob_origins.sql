@@ -8,3 +8,10 @@ CREATE TABLE layer_parts (
     part BLOB NOT NULL,
     PRIMARY KEY (layer, position)
 ) WITHOUT ROWID;
+
+-- The directories of a stack of layers (see base_chain), absolute paths separated by line feeds: saves laying the stack out to
+-- see what git content finds there.
+CREATE TABLE directories (
+    stack BLOB PRIMARY KEY,
+    paths TEXT NOT NULL
+) WITHOUT ROWID;

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use stages::digest::Encoder;
 use stages::filter::PathFilter;
-use stages::plan::{GitView, ResolvedMapping};
+use stages::plan::{GitView, PlannedImage, ResolvedMapping, StageTask};
 use stages::spec::{GitMapping, GitSource};
-use stages::{Checksum, ContentId};
+use stages::{Checksum, ContentId, StageDigest};
 
 use super::worker::{Content, Task, Worker};
 use super::{Engine, Error, users};
 use crate::git::{Placement, Remotes, Repository};
-use crate::layer::FileKind;
-use crate::storage::{DirectoriesRecipe, GitRecipe, LayerSource};
+use crate::layer::{Descend, FileKind};
+use crate::storage::{DirectoriesRecipe, GitRecipe, LayerSource, base_chain};
 
 /// Makes the git stage: a recipe, no file.
 pub(super) fn make(
@@ -87,11 +87,10 @@ fn recipes(
 /// The directories of a placement, below its target, that are there already. Most targets are new, and then nothing of the
 /// content is looked at.
 fn kept(worker: &mut Worker<'_, '_>, placement: &Placement, layers: &[ContentId]) -> Result<Vec<String>, Error> {
-    let below = worker.merged(layers)?;
-    let is_directory = |path: &Path| -> Result<bool, Error> {
-        Ok(below.lookup(path)?.is_some_and(|entry| entry.kind == FileKind::Directory))
-    };
-    if !is_directory(&placement.to)? {
+    let below = directories(worker, layers)?;
+    let below: BTreeSet<&str> = below.lines().collect();
+    let is_directory = |path: &Path| path == Path::new("/") || path.to_str().is_some_and(|path| below.contains(path));
+    if !is_directory(&placement.to) {
         return Ok(Vec::new());
     }
     let mut directories = BTreeSet::new();
@@ -107,11 +106,42 @@ fn kept(worker: &mut Worker<'_, '_>, placement: &Placement, layers: &[ContentId]
     for directory in directories {
         let path = placement.to.join(directory);
         // A name that is not UTF-8 can't be kept in a record; nothing in a base is called so.
-        if let (true, Some(path)) = (is_directory(&path)?, path.to_str()) {
+        if let (true, Some(path)) = (is_directory(&path), path.to_str()) {
             kept.push(path.to_owned());
         }
     }
     Ok(kept)
+}
+
+/// The directories of a stack of layers, links not followed: absolute paths, one a line. They are listed once, and travel with
+/// the stage in a storage, so that a machine that only places other files on a base need not have the base.
+pub(super) fn directories(worker: &mut Worker<'_, '_>, layers: &[ContentId]) -> Result<String, Error> {
+    let stack = base_chain(layers);
+    if let Some(known) = worker.index.directories(&stack)? {
+        return Ok(known);
+    }
+    let mut paths = String::new();
+    worker.merged(layers)?.walk("/", &mut |path, entry| {
+        if entry.kind == FileKind::Directory
+            && let Some(path) = path.to_str().filter(|path| !path.contains('\n'))
+        {
+            paths.push('/');
+            paths.push_str(path);
+            paths.push('\n');
+        }
+        Ok::<_, Error>(Descend::Into)
+    })?;
+    worker.index.save_directories(&stack, &paths)?;
+    Ok(paths)
+}
+
+/// Whether git content of this image is placed on the stage, and gives way to directories that it finds there.
+pub(super) fn looks_at(image: &PlannedImage, stage: &StageDigest) -> bool {
+    let gives_way = |resolved: &ResolvedMapping| resolved.mapping.directory_mode != GitMapping::DIRECTORY_MODE;
+    image.stages.iter().any(|placed| match &placed.task {
+        StageTask::Git { mappings } => placed.parent == Some(*stage) && mappings.iter().any(gives_way),
+        _ => false,
+    })
 }
 
 fn save(worker: &Worker<'_, '_>, mappings: Vec<GitRecipe>) -> Result<Option<ContentId>, Error> {

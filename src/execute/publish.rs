@@ -23,7 +23,7 @@ use super::worker::Worker;
 use super::{Engine, Error};
 use crate::registry::{Client, Mount, Reference, Repository};
 use crate::report::{Event, StageId};
-use crate::storage::{BlobStore, PublishedBlob, RemoteStore, StageRecord};
+use crate::storage::{BlobStore, PublishedBlob, RemoteStore, StageRecord, base_chain};
 
 /// How many workers a storage has: they wait for the registry most of the time.
 const WORKERS: usize = 4;
@@ -122,7 +122,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 enum Message {
     Publish(Publication),
     Close,
-    Done(usize, Result<Done, Error>),
+    Done(usize, Result<Box<Done>, Error>),
 }
 
 /// What a worker does. The number is the parcel's.
@@ -134,7 +134,7 @@ enum Work {
 }
 
 enum Done {
-    Prepared(Description),
+    Prepared(Box<Description>),
     Blob(BlobId),
     /// The tag stands, on this manifest.
     Tagged(BlobId),
@@ -197,7 +197,8 @@ impl<'a> Desk<'a> {
                         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok((parcel, work)) = job else { break };
                         let done = Worker::reopen(&mut worker, engine)
-                            .and_then(|worker| Hand { worker, store, hold: hold.clone() }.does(work));
+                            .and_then(|worker| Hand { worker, store, hold: hold.clone() }.does(work))
+                            .map(Box::new);
                         if sender.send(Message::Done(parcel, done)).is_err() {
                             break;
                         }
@@ -236,9 +237,11 @@ impl<'a> Desk<'a> {
                 Ok(Message::Done(parcel, done)) => {
                     self.busy -= 1;
                     match done {
-                        Ok(done) => self.done(parcel, done),
+                        Ok(done) => self.done(parcel, *done),
                         Err(error) => {
-                            failed.into_iter().for_each(|failed| failed.store(true, Ordering::Relaxed));
+                            if let Some(failed) = failed {
+                                failed.store(true, Ordering::Relaxed);
+                            }
                             failure = failure.or(Some(error));
                         }
                     }
@@ -255,7 +258,7 @@ impl<'a> Desk<'a> {
 
     fn done(&mut self, parcel: usize, done: Done) {
         match done {
-            Done::Prepared(description) => self.prepared(parcel, description),
+            Done::Prepared(description) => self.prepared(parcel, *description),
             Done::Blob(blob) => {
                 self.known.blobs.insert(blob);
                 for waiting in self.awaited.remove(&blob).unwrap_or_default() {
@@ -328,7 +331,8 @@ impl Hand<'_, '_, '_> {
             return Ok(Done::Tagged(manifest));
         }
         let compression = self.worker.engine.settings.compression;
-        Ok(Done::Prepared(describe(self.worker, image, platform, record, compression)?))
+        let described = describe(self.worker, image, platform, record, compression)?;
+        Ok(Done::Prepared(Box::new(described)))
     }
 
     /// The manifest that a stage's tag stands on, if it may stay.
@@ -374,10 +378,12 @@ impl Hand<'_, '_, '_> {
             return Ok(Done::Tagged(manifest));
         }
         let (store, digest) = (self.store, publication.record.digest);
+        let stack = base_chain(publication.record.layers.iter().map(|used| &used.layer));
+        let directories = self.worker.index.directories(&stack)?;
         let failed = |source| Error::Push { reference: store.image(&digest).to_string(), source };
         let mut attempts = UNKNOWN_BLOB_ATTEMPTS;
         loop {
-            match store.put_stage(&publication.record, &description.manifest, &layers) {
+            match store.put_stage(&publication.record, &description.manifest, &layers, directories.clone()) {
                 Err(error) if attempts > 0 && error.is_blob_unknown() => {
                     // It was cleaned away in between, or the registry is behind its own answers.
                     description.blobs().try_for_each(|layer| self.bring_layer(layer))?;

@@ -10,7 +10,7 @@ use crate::registry;
 use crate::report::StageSource;
 use crate::storage::{
     BlobPart, BlobStore, Found, Home, Index, LayerRecord, LayerSource, RemoteLayer, RemoteStage, RemoteStore, Roles,
-    StoredBlob,
+    StoredBlob, base_chain,
 };
 
 /// How many questions are out at once.
@@ -108,6 +108,9 @@ pub(super) fn unreadable(store: &RemoteStore, source: registry::Error) -> Error 
 pub(super) fn adopt(home: &Home, index: &mut Index, stage: &RemoteStage, now: i64) -> Result<(), Error> {
     for layer in &stage.layers {
         adopt_layer(home, index, layer, now)?;
+    }
+    if let Some(directories) = &stage.directories {
+        index.save_directories(&base_chain(stage.layers.iter().map(|layer| &layer.content_id)), directories)?;
     }
     index.forget_stage(&stage.record.digest)?;
     Ok(index.save_stage(&stage.record, now)?)

@@ -156,14 +156,17 @@ impl<'e, 'a> Worker<'e, 'a> {
                 return Err(error.in_stage(&id));
             }
         };
+        if self.engine.roles.main.is_some() && git_content::looks_at(node.image, &digest) {
+            let layers: Vec<ContentId> = content.layers.iter().map(|used| used.layer).collect();
+            git_content::directories(self, &layers).map_err(|error| error.in_stage(&id))?;
+        }
         let size = self.added(&content, below)?;
         let record = self.record(&task, key, lineage, content, start.elapsed().as_millis() as u64);
-        let record = match self.published_meanwhile(&task)? {
-            Some(theirs) => self.adopt(&theirs)?,
-            None => {
-                self.index.save_stage(&record, self.engine.settings.now)?;
-                record
-            }
+        let record = if let Some(theirs) = self.published_meanwhile(&task)? {
+            self.adopt(&theirs)?
+        } else {
+            self.index.save_stage(&record, self.engine.settings.now)?;
+            record
         };
         Ok(self.finished(&id, record, StageStatus::Built, start, Some(size)))
     }

@@ -163,7 +163,9 @@ fn part(files: Vec<Vec<&File>>) -> Part {
         for meta in &file.above {
             encoder.bool(meta.is_some());
             let (mode, owner) = meta.map(|meta| (meta.mode, meta.owner)).unwrap_or_default();
-            [mode, owner.0, owner.1].into_iter().for_each(|value| encoder.integer(i64::from(value)));
+            for value in [mode, owner.0, owner.1] {
+                encoder.integer(i64::from(value));
+            }
         }
     }
     Part { tree, id: encoder.finish() }

@@ -468,6 +468,22 @@ impl Index {
         Ok(())
     }
 
+    /// The directories of a stack of layers, if they were listed: absolute paths, sorted, one a line.
+    pub fn directories(&self, stack: &ContentId) -> Result<Option<String>, Error> {
+        let mut statement =
+            self.sql(self.connection.prepare_cached("SELECT paths FROM directories WHERE stack = ?1"))?;
+        let row = statement.query_row([stack.as_bytes()], |row| row.get(0)).optional();
+        self.sql(row)
+    }
+
+    /// Saves the directories of a stack of layers.
+    pub fn save_directories(&self, stack: &ContentId, paths: &str) -> Result<(), Error> {
+        self.execute(
+            "INSERT OR REPLACE INTO directories (stack, paths) VALUES (?1, ?2)",
+            params![stack.as_bytes(), paths],
+        )
+    }
+
     /// The content id of what was asked for of a stack of layers, if that was saved.
     pub fn selection(&self, request: &ContentId) -> Result<Option<ContentId>, Error> {
         let mut statement =
@@ -500,6 +516,7 @@ impl Index {
     pub fn forget_everything(&mut self) -> Result<(), Error> {
         let batch = "BEGIN IMMEDIATE; DELETE FROM stage_layers; DELETE FROM stages; DELETE FROM snapshots; \
                      DELETE FROM layer_blobs; DELETE FROM layer_parts; DELETE FROM layers; DELETE FROM selections; \
+                     DELETE FROM directories; \
                      COMMIT;";
         self.sql(self.connection.execute_batch(batch))
     }

@@ -323,3 +323,38 @@ fn one_changed_file_of_many_sends_one_small_layer() {
     assert_eq!(tree["/seen"].size, 8);
     assert_eq!(tree.keys().filter(|path| path.starts_with("/code/d")).count(), 6 + 6 * 20);
 }
+
+#[test]
+fn files_of_a_werf_image_change_without_its_base() {
+    let registry = need!(Registry::start());
+    let base = need!(push_rootfs(&registry, "base:1", busybox_rootfs()));
+    let mut env = TestEnv::new();
+    env.project().file("src/bin/tool", "tool\n").file("src/share/text", "text\n").file(
+        "werf.yaml",
+        format!(
+            "configVersion: 1
+project: shop
+---
+image: app
+from: {base}
+git:
+- {{add: /src, to: /usr, stageDependencies: {{install: [bin]}}}}
+shell: {{install: [cat /usr/bin/tool > /made]}}
+"
+        ),
+    );
+    env.project().commit("start");
+    let repo = format!("{}/stages", registry.address());
+    build(&mut env, "one", &["--repo", &repo]);
+    env.project().file("src/share/text", "other\n").commit("files");
+    let (second, requests) = registry.during(|| build(&mut env, "two", &["--repo", &repo]));
+    assert!(second.built().contains(&"app/gitArchive".to_owned()), "{:?}", second.built());
+    let pulled: Vec<_> =
+        requests.iter().filter(|request| request.method == "GET" && request.path.contains("/blobs/")).collect();
+    assert!(pulled.is_empty(), "{pulled:?}");
+    on(&mut env, "three");
+    let (alone, image) = env.image("app");
+    assert_eq!(alone.manifests(), second.manifests(), "as on a machine that has the base");
+    let tree = need!(image.tree());
+    assert_eq!((tree["/usr/bin"].mode & 0o777, tree["/usr/share"].mode & 0o777), (0o755, 0o775));
+}

@@ -20,6 +20,9 @@ pub const RECORD_ANNOTATION: &str = "io.stager.stage";
 /// 1: the first one.
 pub const RECORD_VERSION: u32 = 1;
 
+/// Longer lists of directories stay out of records: registries take 4 MiB for all of a manifest.
+const MAX_DIRECTORIES: usize = 1 << 20;
+
 /// A blob of a layer as the record says it; the manifest says the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,6 +49,9 @@ struct StageDocument {
     /// The image config of the record, as text: its bytes count.
     config: String,
     layers: Vec<LayerDocument>,
+    /// The directories of the stack, where git content is placed on it whose own directories give way to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    directories: Option<String>,
     duration_ms: u64,
 }
 
@@ -58,7 +64,12 @@ struct LayerDocument {
 }
 
 /// The manifest with the record of the stage.
-pub(super) fn write(record: &StageRecord, image: &Manifest, layers: &[Vec<PublishedBlob>]) -> Manifest {
+pub(super) fn write(
+    record: &StageRecord,
+    image: &Manifest,
+    layers: &[Vec<PublishedBlob>],
+    directories: Option<String>,
+) -> Manifest {
     let layer = |(used, blobs): (&LayerUse, &Vec<PublishedBlob>)| LayerDocument {
         content: used.layer,
         blobs: blobs.clone(),
@@ -77,6 +88,7 @@ pub(super) fn write(record: &StageRecord, image: &Manifest, layers: &[Vec<Publis
         lineage: record.lineage,
         config: String::from_utf8_lossy(&record.config).into_owned(),
         layers: record.layers.iter().zip(layers).map(layer).collect(),
+        directories: directories.filter(|paths| paths.len() <= MAX_DIRECTORIES),
         duration_ms: record.duration_ms,
     };
     let text = serde_json::to_string(&document).expect("a record has string keys only");
@@ -111,7 +123,8 @@ pub(super) fn read(manifest: &Manifest, asked: &StageDigest, origin: &str) -> Re
         parts: layer.blobs.iter().zip(descriptors.by_ref()).map(|(blob, found)| part(*blob, found, origin)).collect(),
     });
     let layers = layers.collect();
-    Ok(RemoteStage { image, layers, record: record(document, digest) })
+    let directories = document.directories.clone();
+    Ok(RemoteStage { image, layers, directories, record: record(document, digest) })
 }
 
 fn part(blob: PublishedBlob, found: &Descriptor, origin: &str) -> BlobPart {
@@ -194,9 +207,10 @@ mod tests {
     #[test]
     fn a_record_comes_back() {
         let (record, image, layers) = stage();
-        let found = read(&write(&record, &image, &layers), &record.digest, "r/x:1").unwrap();
+        let found = read(&write(&record, &image, &layers, Some("/etc".to_owned())), &record.digest, "r/x:1").unwrap();
         assert_eq!(found.record, record);
         assert_eq!(found.image, image);
+        assert_eq!(found.directories.as_deref(), Some("/etc"));
         let part = &found.layers[0].parts[0];
         assert_eq!((part.blob, part.diff_id, part.size), (blob(1), blob(4), 11));
         assert!(found.has_blob(&blob(1)) && !found.has_blob(&blob(9)));
@@ -205,7 +219,7 @@ mod tests {
     #[test]
     fn what_is_not_the_stage_is_refused() {
         let (record, image, layers) = stage();
-        let good = write(&record, &image, &layers);
+        let good = write(&record, &image, &layers, Some("/etc".to_owned()));
         let changed = |from: &str, to: &str| {
             let mut manifest = good.clone();
             let text = manifest.annotations.get_mut(RECORD_ANNOTATION).unwrap();

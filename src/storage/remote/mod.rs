@@ -43,6 +43,8 @@ pub struct RemoteStage {
     pub record: StageRecord,
     /// Its layers, bottom first.
     pub layers: Vec<RemoteLayer>,
+    /// The directories of its layers, one a line, where somebody had to know them.
+    pub directories: Option<String>,
     /// Its manifest as an image.
     pub image: Manifest,
 }
@@ -133,8 +135,9 @@ impl RemoteStore {
         record: &StageRecord,
         image: &Manifest,
         layers: &[Vec<PublishedBlob>],
+        directories: Option<String>,
     ) -> Result<(), registry::Error> {
-        let with_record = document::write(record, image, layers);
+        let with_record = document::write(record, image, layers, directories);
         self.client.put_manifest(&self.record(&record.digest), &with_record.to_bytes(), media_type::MANIFEST)?;
         self.put_image(&record.digest, image)
     }
