@@ -6,7 +6,7 @@
 //! takes over. Before a result is published its owner looks once more: one that was stopped for longer than its claim lived
 //! finds somebody else's, and adopts what came of that.
 //!
-//! One thread renews all claims of a run.
+//! One thread renews all claims of a run, and its lease: the note of what it needs.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -18,7 +18,7 @@ use stages::StageDigest;
 use super::remote::unreadable;
 use super::{Engine, Error};
 use crate::report::{Event, StageId};
-use crate::storage::{Claim, Found, RemoteStage, RemoteStore};
+use crate::storage::{Claim, Found, Lease, RemoteStage, RemoteStore};
 
 /// How often claims are renewed: a few times within their life.
 const BEAT: Duration = Duration::from_secs(7);
@@ -77,7 +77,11 @@ fn renew(engine: &Engine<'_>, pulses: &mpsc::Receiver<Pulse>) {
     let Some(main) = &engine.roles.main else { return };
     let mut held: BTreeMap<StageDigest, u64> = BTreeMap::new();
     let mut next = Instant::now() + BEAT;
+    let mut leased = lease(engine, main);
     loop {
+        if leased.elapsed() > LEASE_RENEWAL {
+            leased = lease(engine, main);
+        }
         match pulses.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok(Pulse::Hold(stage)) => drop(held.insert(stage, 0)),
             Ok(Pulse::Done(stage, answer)) => {
@@ -105,6 +109,30 @@ fn renew(engine: &Engine<'_>, pulses: &mpsc::Receiver<Pulse>) {
             }
         }
     }
+}
+
+/// How long a lease holds, in seconds, and when the next one is written.
+const LEASE_SECONDS: i64 = 3 * 3600;
+const LEASE_RENEWAL: Duration = Duration::from_secs(2 * 3600);
+
+/// Notes what this run needs, for cleanups; when that was. A storage that can't take the note does not stop a build: what a
+/// cleanup takes away too early is made again.
+fn lease(engine: &Engine<'_>, main: &RemoteStore) -> Instant {
+    let settings = &engine.settings;
+    let passed = i64::try_from(settings.looked.elapsed().as_secs()).unwrap_or(0);
+    let lease = Lease {
+        project: settings.project.clone(),
+        run: settings.run.clone(),
+        expires: settings.now + passed + LEASE_SECONDS,
+        stages: settings.leased.clone(),
+    };
+    if let Err(error) = main.note_lease(&lease)
+        && !engine.cancel.is_cancelled()
+    {
+        let message = format!("the storage has no note of what this build needs: {error}");
+        engine.events.send(Event::Warning { message });
+    }
+    Instant::now()
 }
 
 /// Writes a claim where our own stands; whether it did. What can't be reached now is tried at the next beat.

@@ -52,6 +52,8 @@ pub struct Engine<'a> {
 pub struct Settings {
     /// Names this run among all builders.
     pub run: String,
+    /// The stages that the run needs.
+    pub leased: Vec<StageDigest>,
     /// The project, which names its cache mounts.
     pub project: ProjectName,
     /// How many stages are made at once.

@@ -18,7 +18,7 @@ use crate::execute::{self, Engine, ExportRequest, Exported, Made, Need, Output, 
 use crate::image::write::Destination;
 use crate::layer::Compression;
 use crate::report::{BuildReport, Event, EventSink, StageReport, StageSource, StageStatus};
-use crate::storage::{self, Home, Index, Roles, StageRecord};
+use crate::storage::{self, CommitImage, CommitImages, Home, Index, Roles, StageRecord};
 
 /// A stage that another stager makes is waited for this long.
 const LOCK_DEADLINE: Duration = Duration::from_secs(3 * 3600);
@@ -213,8 +213,29 @@ impl Run<'_> {
             index.touch_stages(&stale, self.options.now)?;
         }
         let mut done = Progressed::of(need);
-        let promoted = promote(promotions, self.roles, &done.published);
+        let promoted = self.promote(promotions, &done);
         Ok(self.ended(&mut done, promoted))
+    }
+
+    /// Notes what this commit gave, and gives the images their names.
+    fn promote(&self, promotions: &[Promotion], done: &Progressed) -> Result<Tags, Error> {
+        // What --dev builds is of no commit.
+        if let (Some(main), false) = (&self.roles.main, self.options.project.mode.is_dev()) {
+            let image = |image: &&PlannedImage| CommitImage {
+                name: image.name.clone(),
+                platform: image.platform.clone(),
+                digest: image.digest(),
+            };
+            let images = CommitImages {
+                project: self.plan.project.clone(),
+                commit: self.plan.commit.clone(),
+                built: self.options.now,
+                images: self.images.iter().map(image).collect(),
+            };
+            let reference = main.repository().to_string();
+            main.note_commit(&images).map_err(|source| Error::Publish { reference, source })?;
+        }
+        promote(promotions, self.roles, &done.published)
     }
 
     /// The end of a run that made all it had to.
@@ -237,9 +258,7 @@ impl Run<'_> {
         self.home.reclaim()?;
         index.reap_leases(is_alive)?;
         let run = format!("{}-{}", std::process::id(), self.options.now);
-        let wanted: Vec<StageDigest> =
-            self.closure().iter().flat_map(|image| image.stages.iter().map(|stage| stage.digest)).collect();
-        index.take_leases(&run, &wanted, self.options.now)?;
+        index.take_leases(&run, &self.stages(), self.options.now)?;
         let result = self.make_leased(index, need, start);
         empty_trash(self.home);
         // A build's own failure says more than that of dropping its leases, which the next run does as well.
@@ -271,6 +290,7 @@ impl Run<'_> {
                     .map_err(storage::Error::Io)?
                     .trim()
                     .to_owned(),
+                leased: self.stages(),
                 project: self.plan.project.clone(),
                 parallel: self.options.parallel,
                 ownership: ownership(start.mode),
@@ -292,7 +312,7 @@ impl Run<'_> {
             Ok(exported) => done.exported = exported,
             Err(error) => return Ok(Built::Failed(Box::new(self.report(&done)), Box::new(error))),
         }
-        let promoted = promote(start.promotions, self.roles, &done.published);
+        let promoted = self.promote(start.promotions, &done);
         Ok(self.ended(&mut done, promoted))
     }
 
@@ -348,6 +368,11 @@ impl Run<'_> {
 
     fn closure(&self) -> Vec<&PlannedImage> {
         closure(self.plan, &self.images)
+    }
+
+    /// All stages that the images are of.
+    fn stages(&self) -> Vec<StageDigest> {
+        self.closure().iter().flat_map(|image| image.stages.iter().map(|stage| stage.digest)).collect()
     }
 
     fn report(&self, done: &Progressed) -> BuildReport {

@@ -40,7 +40,8 @@ pub use record::{
     StoredBlob, SymlinkRecipe, base_chain,
 };
 pub use remote::{
-    Claim, Found, PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION, RemoteLayer, RemoteStage, RemoteStore, copy_image,
+    Claim, CommitImage, CommitImages, Found, Lease, PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION, RemoteLayer,
+    RemoteStage, RemoteStore, copy_image,
 };
 pub use roles::Roles;
 

@@ -49,7 +49,7 @@ fn an_empty_machine_asks_once_for_each_image() {
     assert_eq!(second.manifests(), first.manifests());
     assert!(sources(&second).contains(&"repo"), "{:?}", sources(&second));
     let asked: Vec<_> = requests.iter().map(|request| (request.method.as_str(), request.status)).collect();
-    assert_eq!(asked, [("HEAD", 200); 3], "an image each, and a tag: {requests:?}");
+    assert_eq!(asked, [("HEAD", 200); 4], "an image each, the note of the commit, and a tag: {requests:?}");
     let image = first.image("side");
     let tags = [format!("{repo}:{}", image.digest), format!("{repo}:side-latest")];
     assert_eq!(image.tags, tags);
@@ -111,7 +111,8 @@ fn what_was_built_before_is_published_without_building() {
     let repo = format!("{}/stages", registry.address());
     build(&mut env, "one", &[]);
     assert_eq!(build(&mut env, "one", &["--repo", &repo]).built(), [""; 0]);
-    assert_eq!(registry.tags("stages").len(), 2 * 6 + 1, "{:?}", registry.tags("stages"));
+    let of_stages = registry.tags("stages").into_iter().filter(|tag| !tag.contains('-')).count();
+    assert_eq!(of_stages, 2 * 6, "{:?}", registry.tags("stages"));
     assert_eq!(build(&mut env, "two", &["--repo", &repo]).built(), [""; 0]);
 }
 
@@ -181,10 +182,8 @@ fn secondary_and_cache_repositories_are_read_and_copied_from() {
     assert_eq!(report.built(), [""; 0]);
     let bytes = requests.iter().filter(|request| request.path.contains("/blobs/sha256:") && request.method == "GET");
     assert_eq!(bytes.count(), 0, "blobs are mounted: {requests:#?}");
-    assert_eq!(
-        registry.tags("cache"),
-        registry.tags("main").into_iter().filter(|tag| tag != "side-latest").collect::<Vec<_>>()
-    );
+    let of_stages = registry.tags("main").into_iter().filter(|tag| !tag.contains('-')).collect::<Vec<_>>();
+    assert_eq!(registry.tags("cache"), of_stages);
     let report = build(&mut env, "three", &["--repo", &main, "--final-repo", &last]);
     assert_eq!(report.built(), [""; 0]);
     let mut expected =
@@ -357,4 +356,30 @@ shell: {{install: [cat /usr/bin/tool > /made]}}
     assert_eq!(alone.manifests(), second.manifests(), "as on a machine that has the base");
     let tree = need!(image.tree());
     assert_eq!((tree["/usr/bin"].mode & 0o777, tree["/usr/share"].mode & 0o777), (0o755, 0o775));
+}
+
+#[test]
+fn a_storage_knows_what_commits_gave_and_what_builds_need() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let commit = env.project().git(["rev-parse", "HEAD"]).trim().to_owned();
+    let repo = format!("{}/stages", registry.address());
+    let report = build(&mut env, "one", &["--repo", &repo]);
+    let noted = |prefix: &str| {
+        let tags = registry.tags("stages").into_iter().filter(|tag| tag.starts_with(prefix));
+        tags.map(|tag| registry.get(&format!("/v2/stages/manifests/{tag}"))).collect::<Vec<_>>()
+    };
+    let commits = noted(&format!("commit-{commit}-"));
+    assert_eq!(commits.len(), 1, "{commits:?}");
+    for image in ["app", "side"] {
+        assert!(commits[0].contains(&report.image(image).digest), "{}", commits[0]);
+    }
+    let leases = noted("lease-");
+    assert_eq!(leases.len(), 1, "{leases:?}");
+    assert!(report.image("app").stages.iter().all(|stage| leases[0].contains(&stage.digest)), "{}", leases[0]);
+    build(&mut env, "two", &["--repo", &repo]);
+    assert_eq!((noted("commit-").len(), noted("lease-").len()), (1, 1), "nothing was built: nothing is noted");
+    env.project().file("notes", "x").commit("another");
+    build(&mut env, "two", &["app", "--repo", &repo]);
+    assert_eq!(noted("commit-").len(), 2);
 }

@@ -8,24 +8,14 @@
 //! the same time, the last one finds itself, the others find it. What was published is never written over by a claim whose
 //! owner looked before.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::spec::{Descriptor, Extra, Manifest, media_type};
+use super::artifact::Note;
+use crate::image::spec::Manifest;
 
-/// The annotation that holds a claim.
-const CLAIM_ANNOTATION: &str = "io.stager.claim";
-
-/// The type of the manifest that holds a claim.
-const ARTIFACT_TYPE: &str = "application/vnd.stager.claim.v1+json";
-
-/// What OCI puts where a config has to be and there is none.
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
-
-/// The bytes of that.
-pub(super) const EMPTY: &[u8] = b"{}";
+const CLAIM: Note = Note { annotation: "io.stager.claim", artifact_type: "application/vnd.stager.claim.v1+json" };
 
 /// A builder's word that it is making a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,20 +35,12 @@ impl Claim {
 
     /// The manifest that says so.
     pub(super) fn manifest(&self) -> Manifest {
-        let text = serde_json::to_string(self).expect("a claim has string keys only");
-        Manifest {
-            schema_version: 2,
-            media_type: Some(media_type::MANIFEST.to_owned()),
-            config: Descriptor::of(EMPTY_TYPE, EMPTY),
-            layers: vec![Descriptor::of(EMPTY_TYPE, EMPTY)],
-            annotations: BTreeMap::from([(CLAIM_ANNOTATION.to_owned(), text)]),
-            extra: Extra::from([("artifactType".to_owned(), ARTIFACT_TYPE.into())]),
-        }
+        CLAIM.manifest(self)
     }
 
     /// The claim that a manifest holds, if it holds one.
     pub(super) fn read(manifest: &Manifest) -> Option<Self> {
-        serde_json::from_str(manifest.annotations.get(CLAIM_ANNOTATION)?).ok()
+        CLAIM.read(manifest)
     }
 }
 
@@ -71,7 +53,7 @@ mod tests {
         let claim = Claim { owner: "one".to_owned(), beat: 3, released: false };
         let manifest = claim.manifest();
         assert_eq!(Claim::read(&manifest), Some(claim));
-        let other = Manifest { annotations: BTreeMap::new(), ..manifest };
+        let other = Manifest { annotations: Default::default(), ..manifest };
         assert_eq!(Claim::read(&other), None);
     }
 }

@@ -12,11 +12,11 @@
 //! *Invariant:* a record is believed when the digest computed from what it says is the one that was asked for, and its layers
 //! are those of the manifest it came in. Anything else is no stage.
 
+mod artifact;
 mod claim;
 mod copy;
 mod document;
-
-use std::time::Duration;
+mod history;
 
 use stages::{BlobId, ContentId, StageDigest};
 
@@ -28,6 +28,7 @@ use crate::sha256::Sha256;
 pub use claim::Claim;
 pub use copy::copy_image;
 pub use document::{PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION};
+pub use history::{CommitImage, CommitImages, Lease};
 
 /// A repository with stages.
 #[derive(Debug, Clone)]
@@ -149,18 +150,7 @@ impl RemoteStore {
 
     /// Puts a claim in the place of a stage's record.
     pub fn put_claim(&self, stage: &StageDigest, claim: &Claim) -> Result<(), registry::Error> {
-        let (reference, bytes) = (self.record(stage), claim.manifest().to_bytes());
-        let mut pause = FIRST_PAUSE;
-        for _ in 0..UNKNOWN_BLOB_ATTEMPTS {
-            match self.client.put_manifest(&reference, &bytes, media_type::MANIFEST) {
-                // The first claim in this repository; or registries that lose a blob for a moment which comes twice at once.
-                Err(error) if error.is_blob_unknown() => self.push_bytes(claim::EMPTY)?,
-                other => return other.map(drop),
-            }
-            std::thread::sleep(pause);
-            pause *= 2;
-        }
-        self.client.put_manifest(&reference, &bytes, media_type::MANIFEST).map(drop)
+        self.put_note(&self.record(stage), &claim.manifest())
     }
 
     /// Brings a small blob into the repository.
@@ -172,10 +162,6 @@ impl RemoteStore {
         self.client.push_blob(&self.repository, Sha256::of(bytes), bytes.len() as u64, &open).map(drop)
     }
 }
-
-/// How often a claim is tried whose blob the registry doesn't know, and the first pause, which doubles.
-const UNKNOWN_BLOB_ATTEMPTS: u32 = 6;
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 fn absent_is_none<T>(result: Result<T, registry::Error>) -> Result<Option<T>, registry::Error> {
     match result {

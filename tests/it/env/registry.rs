@@ -66,7 +66,8 @@ impl Registry {
         use std::io::{Read, Write};
 
         let mut connection = std::net::TcpStream::connect(self.address()).unwrap();
-        write!(connection, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address()).unwrap();
+        let accept = "application/vnd.oci.image.manifest.v1+json";
+        write!(connection, "GET {path} HTTP/1.0\r\nHost: {}\r\nAccept: {accept}\r\n\r\n", self.address()).unwrap();
         let mut answer = String::new();
         connection.read_to_string(&mut answer).unwrap();
         answer
