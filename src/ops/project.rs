@@ -12,7 +12,7 @@ use stages::spec::{Project, SecretSource};
 use stages::{BlobId, ImageName, ObjectId, Platform};
 
 use super::mapped::Mapped;
-use super::{Error, unmatched};
+use super::{Error, logins, unmatched};
 use crate::builder::CancelToken;
 use crate::config::{
     self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
@@ -313,14 +313,17 @@ fn refuse_unbuildable(config: &LoweredConfig) -> Result<(), Error> {
     if config.at_build.is_empty() {
         return Ok(());
     }
+    Err(with_text(config, config.at_build.clone()))
+}
+
+/// What is found out about a config's places behind its reading.
+fn unusable(config: &LoweredConfig, problems: Vec<Diagnostic>) -> Error {
+    with_text(config, config.text.relocate(problems))
+}
+
+fn with_text(config: &LoweredConfig, diagnostics: Vec<Diagnostic>) -> Error {
     let rendered = Some(config.text.rendered().text.clone());
-    Err(ConfigError {
-        diagnostics: config.at_build.clone(),
-        sources: config.text.sources(),
-        rendered,
-        claims: Vec::new(),
-    }
-    .into())
+    ConfigError { diagnostics, sources: config.text.sources(), rendered, claims: Vec::new() }.into()
 }
 
 /// The image whose document a place is in.
@@ -360,7 +363,9 @@ impl OpenProject {
         }
         let ProjectFiles { repository, head, tree, gate, mode } = files;
         let flag = Arc::clone(cancel.flag());
+        let logins = logins::read(&gate, &config.logins).map_err(|problems| unusable(&config, problems))?;
         let remotes = Remotes::new(&store.join("git"))
+            .with_logins(logins)
             .cancelled_by(Arc::new(move || flag.load(std::sync::atomic::Ordering::SeqCst)));
         let registry = client(&options.registry, cancel, events);
         Ok(Self { repository, head, tree, gate, config, remotes, registry, mode })

@@ -28,6 +28,7 @@ mod dapp_digests;
 mod digests;
 mod examples;
 mod failures;
+mod git_login;
 mod giterminism;
 mod goldens_gotemplate;
 mod goldens_werf_build;
