@@ -85,7 +85,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn single(diagnostic: Diagnostic) -> Self {
+    /// One that is wrong with one thing.
+    pub fn single(diagnostic: Diagnostic) -> Self {
         Self { diagnostics: vec![diagnostic], sources: Vec::new(), rendered: None, claims: Vec::new() }
     }
 

@@ -33,6 +33,7 @@ pub use dapp::{ProjectHome, slug};
 pub use dialect::{DISCOVERED, Dialect, UnknownDialect};
 pub use documents::documents;
 pub use graph::{GraphFormat, UnknownGraphFormat, graph};
+pub use includes::{INCLUDES_FILE, INCLUDES_LOCK, Include, IncludeLocks, include_locks, includes};
 pub use load::{ConfigError, LoadRequest, LoweredConfig, References, discover, load, render};
 pub use login::GitLogin;
 pub use render::{GoSettings, dialect};

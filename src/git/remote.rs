@@ -110,6 +110,16 @@ impl Remotes {
         Ok(fetched)
     }
 
+    /// The same without submodules, and with that login.
+    pub fn fetch_alone(
+        &self,
+        url: &str,
+        reference: &RemoteReference,
+        login: Option<&Login>,
+    ) -> Result<Fetched, GitError> {
+        self.fetch_one(&Remote::parse(url)?.with_login(login)?, reference)
+    }
+
     /// Makes a commit available, without its submodules.
     pub(super) fn fetch_one(&self, remote: &Remote, reference: &RemoteReference) -> Result<Fetched, GitError> {
         let name = remote.name_of(reference)?;

@@ -27,7 +27,8 @@ pub(super) fn read(gate: &Gate, written: &[(GitLogin, Place)]) -> Result<HashMap
     if problems.is_empty() { Ok(logins) } else { Err(problems) }
 }
 
-fn one(gate: &Gate, login: &GitLogin) -> Result<Login, Diagnostic> {
+/// One login.
+pub(super) fn one(gate: &Gate, login: &GitLogin) -> Result<Login, Diagnostic> {
     let failed = |error: ReadError| Diagnostic::of_read(&error);
     let password = gate.git_password(&login.password).map_err(|error| failed(error.into()))?;
     Login::new(login.username.clone(), password)

@@ -34,6 +34,7 @@ mod goldens_gotemplate;
 mod goldens_werf_build;
 mod goldens_werf_config;
 mod images;
+mod includes;
 mod native;
 mod outputs;
 mod packages;
