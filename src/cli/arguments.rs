@@ -54,6 +54,10 @@ pub(super) struct ProjectArguments {
     #[arg(long, value_name = "FILE", env = "STAGER_GITERMINISM_CONFIG")]
     giterminism_config: Option<String>,
 
+    /// Take included files of werf-includes.yaml from the newest commits, not those of the lock
+    #[arg(long, env = "STAGER_ALLOW_INCLUDES_UPDATE", value_parser = BoolishValueParser::new())]
+    allow_includes_update: bool,
+
     /// Build the working tree as it is, instead of the commit
     #[arg(long, env = "STAGER_DEV", value_parser = BoolishValueParser::new())]
     dev: bool,
@@ -89,7 +93,9 @@ impl ProjectArguments {
         let debug = self.debug_templates || twins.flag("WERF_DEBUG_TEMPLATES");
         let dev = self.dev || twins.flag("WERF_DEV");
         let loose = self.loose_giterminism || twins.flag("WERF_LOOSE_GITERMINISM");
+        let update = self.allow_includes_update || twins.flag("WERF_ALLOW_INCLUDES_UPDATE");
         ProjectOptions {
+            allow_includes_update: update,
             config: config.map(|config| config_path(context, &directory, config, self.dialect)),
             dialect: self.dialect,
             templates: TemplateOptions {

@@ -182,7 +182,6 @@ impl From<ops::Error> for CommandError {
             E::Plan { ref source, .. } => Self::from_plan(&error, source),
             E::Dockerfile { .. } => Self::new(ExitCode::Usage, &error)
                 .hint("name the other images on the command line, or leave these out by `'!NAME'`"),
-            E::Git(ref git) => Self::new(ExitCode::Usage, &error).class(git.code()),
             E::ProjectName { .. } => Self::new(ExitCode::Usage, &error)
                 .class(Some("meta-project"))
                 .hint("a name is latin letters in lower case, digits and inner hyphens, at most 50 of them"),
@@ -213,7 +212,10 @@ impl From<ops::Error> for CommandError {
                 .class(Some("publish-tag"))
                 .hint("put `%image%` into `publish.tags`: it stands for the image's name"),
             E::Publish { ref source, .. } => Self::from_registry(&error, source),
-            E::WorkerDied | E::Vanished { .. } => Self::new(ExitCode::Backend, &error),
+            E::WorkerDied | E::Vanished { .. } | E::Git(GitError::Fetch { .. } | GitError::Busy { .. }) => {
+                Self::new(ExitCode::Backend, &error)
+            }
+            E::Git(ref git) => Self::new(ExitCode::Usage, &error).class(git.code()),
         }
     }
 }

@@ -8,6 +8,7 @@ use stages::spec::ImageSpec;
 
 use super::claim::Claim;
 use super::cleanup::CleanupPolicies;
+use super::login::GitLogin;
 use super::werf::Semantics;
 use super::yaml::Mark;
 use crate::source::Diagnostic;
@@ -115,6 +116,8 @@ pub(crate) struct Lowered {
     pub(crate) images: Vec<LoweredImage>,
     /// What giterminism has a say in.
     pub(crate) claims: Vec<(Claim, Mark)>,
+    /// Who to be at git servers.
+    pub(crate) logins: Vec<(GitLogin, Mark)>,
     /// What is wrong.
     pub(crate) problems: Vec<Diagnostic>,
     /// What lets the config be read, but nothing of it be built.

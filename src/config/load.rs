@@ -10,6 +10,7 @@ use super::claim::Claim;
 use super::cleanup::CleanupPolicies;
 use super::dapp::ProjectHome;
 use super::dialect::{DISCOVERED, Dialect, Lowered, LoweredImage};
+use super::login::GitLogin;
 use super::render::{GoSettings, render_text, unreadable};
 use super::text::ConfigText;
 use super::werf::Semantics as WerfSemantics;
@@ -42,6 +43,8 @@ pub struct LoweredConfig {
     pub project: Project,
     /// What the config asks for from outside the commit, for the gate to judge.
     pub claims: Vec<(Claim, Place)>,
+    /// Who to be at git servers.
+    pub logins: Vec<(GitLogin, Place)>,
     /// The cleanup section.
     pub cleanup: CleanupPolicies,
     /// Where each image is declared.
@@ -82,7 +85,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn single(diagnostic: Diagnostic) -> Self {
+    /// One that is wrong with one thing.
+    pub fn single(diagnostic: Diagnostic) -> Self {
         Self { diagnostics: vec![diagnostic], sources: Vec::new(), rendered: None, claims: Vec::new() }
     }
 
@@ -108,6 +112,7 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
     let mut diagnostics = text.warnings().to_vec();
     diagnostics.extend(text.relocate(std::mem::take(&mut lowered.problems)));
     let at_build = text.relocate(std::mem::take(&mut lowered.at_build));
+    let logins = placed(&file, std::mem::take(&mut lowered.logins));
     if diagnostics.iter().any(Diagnostic::is_error) {
         let rendered = Some(text.rendered().text.clone());
         let claims = claimed(&text, lowered.claims);
@@ -117,7 +122,8 @@ pub fn load(request: &LoadRequest<'_>) -> Result<LoweredConfig, ConfigError> {
         Some(parts) => {
             let (project, cleanup, places, references, claims) = parts;
             diagnostics.extend(at_build.iter().map(as_warning));
-            Ok(LoweredConfig { project, claims, cleanup, places, references, at_build, warnings: diagnostics, text })
+            let warnings = diagnostics;
+            Ok(LoweredConfig { project, claims, logins, cleanup, places, references, at_build, warnings, text })
         }
         None => Err(ConfigError::single(Diagnostic::error("the config has no project"))),
     }
@@ -189,7 +195,7 @@ fn assemble(lowered: Lowered, file: &str) -> Option<Parts> {
         places.insert(image.name, image.mark.place(file));
         images.push(image.spec?);
     }
-    let claims = lowered.claims.into_iter().map(|(claim, mark)| (claim, mark.place(file))).collect();
+    let claims = placed(file, lowered.claims);
     let spec = Project {
         name: project.name,
         platforms: project.platforms,
@@ -198,6 +204,10 @@ fn assemble(lowered: Lowered, file: &str) -> Option<Parts> {
         images,
     };
     Some((spec, project.cleanup, places, references, claims))
+}
+
+fn placed<T>(file: &str, marked: Vec<(T, Mark)>) -> Vec<(T, Place)> {
+    marked.into_iter().map(|(value, mark)| (value, mark.place(file))).collect()
 }
 
 fn references_of(image: &LoweredImage) -> References {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::dialect::Dialect;
-use super::includes;
 use super::load::{ConfigError, LoadRequest, discover};
 use super::text::ConfigText;
 use super::werf::head::{self, Head};
@@ -38,7 +37,6 @@ pub(super) fn render_text(request: &LoadRequest<'_>) -> Result<ConfigText, Confi
     let dialect = found.as_ref().map_or(request.dialect, |(_, dialect)| Some(*dialect));
     match dialect {
         Some(Dialect::Werf(_)) => {
-            includes::check(&*request.files)?;
             let library = library(request, ".werf")?;
             let source = read_text(request, &found?.0)?;
             let Head { semantics, warnings } = head_of(request, &source)?;
@@ -133,18 +131,23 @@ fn failed(source: &SourceFile, failure: TemplateFailure) -> ConfigError {
 }
 
 /// The templates that a config may include: every `*.tmpl` file below the directory, in the order of their paths. All are
-/// read, used or not, so that one that differs from the commit never goes unnoticed.
+/// read, used or not, so that one that differs from the commit never goes unnoticed. Of other repositories, as in werf, every
+/// file there is one, comes later, and is named by its whole path.
 fn library(request: &LoadRequest<'_>, own: &str) -> Result<Vec<GoTemplate>, ConfigError> {
     let directory = request.go.templates.as_deref().unwrap_or(own).trim_end_matches('/');
     let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
     let pattern = format!("{}**/*.tmpl", escaped(&prefix));
-    let paths = request.files.glob(&pattern).map_err(|error| unreadable(&error))?;
+    let included = request.files.included(directory).map_err(|error| unreadable(&error))?;
+    let own = request.files.glob(&pattern).map_err(|error| unreadable(&error))?;
+    let own = own.into_iter().filter(|path| !included.contains(path));
+    let paths: Vec<(String, bool)> =
+        own.map(|path| (path, false)).chain(included.iter().map(|path| (path.clone(), true))).collect();
     let mut problems = Vec::new();
     let mut templates = Vec::new();
-    for path in paths {
+    for (path, is_included) in paths {
         match read_text(request, &path) {
             Ok(source) => {
-                let name = path.strip_prefix(&prefix).unwrap_or(&path).to_owned();
+                let name = path.strip_prefix(&prefix).filter(|_| !is_included).unwrap_or(&path).to_owned();
                 templates.push(GoTemplate { name, source });
             }
             Err(mut error) => problems.append(&mut error.diagnostics),

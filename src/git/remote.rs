@@ -3,7 +3,8 @@
 //! Submodules are clones of their own, which the clone above them finds by their address. A clone is bare and holds what was asked for, as shallow as the server allows. Repositories on this machine are
 //! fetched by libgit2; https and ssh by the `git` program, because that has the user's credentials, proxies and keys. The
 //! program runs without prompts, hooks and the `ext` transport. Addresses keep their credentials to themselves: the
-//! clone's name and every message are made from the address without them.
+//! clone's name and every message are made from the address without them. A [`Login`] goes with an address, and with those of
+//! submodules at the same server.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -16,6 +17,7 @@ use rustix::fs::{FlockOperation, flock};
 use stages::{CommitId, ObjectId};
 
 use super::error::GitError;
+use super::login::{Login, server};
 use super::repository::{Origin, Repository, clone_at, lock, object_id};
 use super::submodule::Nested;
 
@@ -51,6 +53,8 @@ pub struct Remotes {
     directory: PathBuf,
     deadline: Duration,
     is_cancelled: IsCancelled,
+    /// By the address as it is asked for.
+    logins: HashMap<String, Login>,
     open: Mutex<HashMap<PathBuf, Repository>>,
     /// What this run asked for already: one run sees one state of each reference.
     fetched: Mutex<HashMap<(String, RemoteReference), Fetched>>,
@@ -68,6 +72,7 @@ impl Remotes {
             directory: directory.to_owned(),
             deadline: DEADLINE,
             is_cancelled: Arc::new(|| false),
+            logins: HashMap::new(),
             open: Mutex::default(),
             fetched: Mutex::default(),
         }
@@ -79,6 +84,12 @@ impl Remotes {
         Self { is_cancelled, ..self }
     }
 
+    /// Logs in where these addresses are fetched from.
+    #[must_use]
+    pub fn with_logins(self, logins: HashMap<String, Login>) -> Self {
+        Self { logins, ..self }
+    }
+
     /// How long a fetch, and the wait for another process that fetches the same, may each take.
     #[must_use]
     pub fn deadline(self, deadline: Duration) -> Self {
@@ -88,7 +99,7 @@ impl Remotes {
     /// Makes a commit available, with the commits of its submodules. One that is named by its id and is here already needs no network; a branch, tag or
     /// default branch is asked for once in the life of this value.
     pub fn fetch(&self, url: &str, reference: &RemoteReference) -> Result<Fetched, GitError> {
-        let remote = Remote::parse(url)?;
+        let remote = Remote::parse(url)?.with_login(self.logins.get(url))?;
         let key = (url.to_owned(), reference.clone());
         if let Some(known) = lock(&self.fetched).get(&key) {
             return Ok(known.clone());
@@ -97,6 +108,16 @@ impl Remotes {
         Nested::new(self).fetch(&remote, &fetched, Path::new(""), 0)?;
         lock(&self.fetched).insert(key, fetched.clone());
         Ok(fetched)
+    }
+
+    /// The same without submodules, and with that login.
+    pub fn fetch_alone(
+        &self,
+        url: &str,
+        reference: &RemoteReference,
+        login: Option<&Login>,
+    ) -> Result<Fetched, GitError> {
+        self.fetch_one(&Remote::parse(url)?.with_login(login)?, reference)
     }
 
     /// Makes a commit available, without its submodules.
@@ -223,6 +244,9 @@ impl Remotes {
             return Err(remote.failed(reference, INTERRUPTED));
         }
         let mut command = Command::new("git");
+        if let Some((login, server)) = remote.login.as_ref().zip(remote.server.as_deref()) {
+            login.give(&mut command, server);
+        }
         command
             .arg("--git-dir")
             .arg(place)
@@ -372,6 +396,9 @@ pub(super) struct Remote {
     shown: String,
     /// What must not appear in messages.
     secret: Option<String>,
+    /// Of an http address: what a login is for.
+    server: Option<String>,
+    login: Option<Login>,
     transport: Transport,
 }
 
@@ -387,10 +414,12 @@ impl Remote {
         if url.starts_with('-') || url.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
             return Err(refused("the address is malformed"));
         }
+        let mut at = None;
         let transport = match url.split_once("://") {
             Some(("file", path)) if path.starts_with('/') => Transport::Local(PathBuf::from(path)),
-            Some(("https" | "http" | "ssh", rest)) => {
+            Some((scheme @ ("https" | "http" | "ssh"), rest)) => {
                 let host = rest.split('/').next().unwrap_or_default();
+                at = (scheme != "ssh").then(|| server(scheme, host)).flatten();
                 let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
                 if host.is_empty() || host.starts_with('-') {
                     return Err(refused("the address has no host"));
@@ -408,7 +437,18 @@ impl Remote {
             },
         };
         let secret = (shown != url).then(|| credentials(url).unwrap_or_default().to_owned());
-        Ok(Self { url: url.to_owned(), shown, secret, transport })
+        Ok(Self { url: url.to_owned(), shown, secret, server: at, login: None, transport })
+    }
+
+    /// With a login in place of credentials in the address.
+    fn with_login(self, login: Option<&Login>) -> Result<Self, GitError> {
+        match login {
+            None => Ok(self),
+            Some(_) if self.server.is_none() => {
+                Err(self.bad("a user name and password are for https and http addresses"))
+            }
+            Some(login) => Ok(Self { url: self.shown.clone(), login: Some(login.clone()), ..self }),
+        }
     }
 
     /// The address, with its credentials.
@@ -419,13 +459,12 @@ impl Remote {
     /// The address of a submodule of this repository, made absolute.
     pub(super) fn submodule(&self, url: &str) -> Result<Self, GitError> {
         let remote = Self::parse(url)?;
-        match (&self.transport, &remote.transport) {
+        if let (Transport::Program, Transport::Local(_)) = (&self.transport, &remote.transport) {
             // Or a stranger's repository could put the user's own ones into images.
-            (Transport::Program, Transport::Local(_)) => {
-                Err(remote.bad("a repository of another machine names one of this machine as its submodule"))
-            }
-            _ => Ok(remote),
+            return Err(remote.bad("a repository of another machine names one of this machine as its submodule"));
         }
+        let login = self.login.clone().filter(|_| remote.server == self.server);
+        Ok(Self { login, ..remote })
     }
 
     /// The reference's full name at the remote.
@@ -457,6 +496,9 @@ impl Remote {
             RemoteReference::Head => "the default branch".to_owned(),
         };
         let mut reason = reason.replace(&self.url, &self.shown);
+        if let Some(login) = &self.login {
+            reason = reason.replace(login.password(), "***");
+        }
         for secret in
             self.secret.iter().flat_map(|secret| [secret.as_str(), secret.rsplit(':').next().unwrap_or_default()])
         {

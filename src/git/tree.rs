@@ -121,6 +121,19 @@ impl Repository {
         Ok(entries)
     }
 
+    /// The paths of the same files and links, without those of submodules.
+    pub fn list_own(
+        &self,
+        tree: &ObjectId,
+        prefix: impl AsRef<[u8]>,
+        filter: &PathFilter,
+    ) -> Result<Vec<Vec<u8>>, GitError> {
+        let Some(found) = self.find(tree, prefix.as_ref())? else { return Ok(Vec::new()) };
+        let mut paths = Vec::new();
+        walk(&found, filter, Covered::DescendOwn, &mut |path, _, _, _| paths.push(path.to_vec()))?;
+        Ok(paths)
+    }
+
     /// The same with symbolic links that may lead to something that passes, though they do not themselves.
     pub fn list_with_links(
         &self,
@@ -207,6 +220,8 @@ pub(super) enum Covered {
     Descend,
     /// The same, and links under whose name something could pass.
     DescendWithLinks,
+    /// The same as [`Self::Descend`], but for submodules, which are left out.
+    DescendOwn,
     /// Visits it as one entry.
     Report,
 }
@@ -252,6 +267,9 @@ impl Walk<'_, '_> {
     ) -> Result<(), GitError> {
         let path = &self.path[self.relative.min(self.path.len())..];
         if matches!(mode, FileMode::Tree | FileMode::Submodule) {
+            if mode == FileMode::Submodule && self.covered == Covered::DescendOwn {
+                return Ok(());
+            }
             let covered = covered || self.filter.covers(path);
             if covered && self.covered == Covered::Report {
                 (self.visit)(path, mode, id, root);

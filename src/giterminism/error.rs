@@ -258,6 +258,8 @@ pub enum RefusalKind {
     ContextFile,
     /// A tag given on the command line.
     CustomTag,
+    /// The newest commits of included repositories, in place of those of the lock.
+    IncludesUpdate,
 }
 
 impl Refusal {
@@ -321,6 +323,7 @@ impl RefusalKind {
             Self::HostNetwork => ("the host's network in image", "the host's network in images"),
             Self::ContextFile => ("the context file", "the context files"),
             Self::CustomTag => ("the tag", "the tags"),
+            Self::IncludesUpdate => ("the flag", "the flags"),
         };
         let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         format!("{} {}", if names.len() == 1 { one } else { many }, quoted.join(", "))
@@ -348,13 +351,14 @@ impl RefusalKind {
             Self::HostNetwork => "what answers there is not of the commit",
             Self::ContextFile => "it is not of the commit",
             Self::CustomTag => "tags of the command line are not of the commit",
+            Self::IncludesUpdate => "branches and tags of other repositories move without a commit",
         }
     }
 }
 
 /// The lines of a rules file that allow the names under a key: a list, or `true` for a key that is a switch.
 fn allow(home: Home<'_>, rule: &'static str, names: &[String]) -> String {
-    const SWITCHES: [&str; 7] = [
+    const SWITCHES: [&str; 8] = [
         "config.allowUncommitted",
         "config.stapel.allowFromLatest",
         "config.stapel.git.allowBranch",
@@ -362,6 +366,7 @@ fn allow(home: Home<'_>, rule: &'static str, names: &[String]) -> String {
         "config.native.allowFromLatest",
         "config.native.allowHostNetwork",
         "cli.allowCustomTags",
+        "includes.allowIncludesUpdate",
     ];
     if rule.is_empty() {
         return String::new();

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stages::ObjectId;
 
 use super::error::{Error, Home, IN_COMMIT, Refusal, RefusalKind};
+use super::included::Included;
 use super::patterns::{absolute, clean};
 use super::reader::FileClass;
 use super::rules::{Flavour, RULES_FILES, Rules};
+use crate::config::INCLUDES_FILE;
 use crate::git::Repository;
 use crate::source::{Diagnostic, SourceFile};
 
@@ -75,6 +77,8 @@ pub enum ReadKind {
     Committed,
     /// A file of the disk that the rules, or loose giterminism, let in.
     Uncommitted,
+    /// A file of another repository, which `werf-includes.yaml` names.
+    Included,
     /// A pattern; the digest is that of the paths found.
     Glob,
     /// An environment variable.
@@ -96,6 +100,8 @@ pub struct Gate {
     pub(super) config: Option<String>,
     pub(super) templates: Option<String>,
     pub(super) checksum_cache: Option<PathBuf>,
+    /// The first that has a file counts.
+    pub(super) included: Vec<Included>,
     state: Mutex<State>,
 }
 
@@ -120,6 +126,7 @@ impl Gate {
             config: None,
             templates: None,
             checksum_cache: None,
+            included: Vec::new(),
             state: Mutex::default(),
         };
         (gate.rules_read, gate.rules) = gate.read_rules()?.into_iter().unzip();
@@ -157,6 +164,12 @@ impl Gate {
     #[must_use]
     pub fn with_checksum_cache(self, path: PathBuf) -> Self {
         Self { checksum_cache: Some(path), ..self }
+    }
+
+    /// Lets files of other repositories stand in for what the project does not have; the first that has a file counts.
+    #[must_use]
+    pub fn with_included(self, included: Vec<Included>) -> Self {
+        Self { included, ..self }
     }
 
     /// How strictly the rules are applied.
@@ -267,6 +280,15 @@ impl Gate {
         self.check(allowed, RefusalKind::CustomTag, "cli.allowCustomTags", tag)
     }
 
+    /// Refuses the newest commits of included repositories unless the rules allow them.
+    pub fn check_includes_update(&self) -> Result<(), Error> {
+        if self.any(|rules| rules.includes_update) {
+            return Ok(());
+        }
+        let names = vec!["--allow-includes-update".to_owned()];
+        self.refuse(RefusalKind::IncludesUpdate, "includes.allowIncludesUpdate", names)
+    }
+
     /// Refuses one thing that the rules do not allow. Claims of the config are all put to the gate in any case, so that a
     /// survey needs no help here.
     pub(super) fn check(&self, allowed: bool, kind: RefusalKind, rule: &'static str, name: &str) -> Result<(), Error> {
@@ -333,7 +355,7 @@ impl Gate {
             in_commit.is_ok_and(|entry| entry.is_some()) || self.options.directory.join(name).exists()
         };
         let any = |stem: &str| ["yaml", "yml"].iter().any(|ending| has(&format!("{stem}.{ending}")));
-        any("werf") && !any("stager")
+        (any("werf") || has(INCLUDES_FILE)) && !any("stager")
     }
 
     pub(super) fn note(&self, kind: ReadKind, name: &str, content: Option<&[u8]>) {

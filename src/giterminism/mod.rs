@@ -12,6 +12,7 @@ mod compare;
 mod error;
 mod find;
 mod gate;
+mod included;
 mod patterns;
 mod reader;
 mod rules;
@@ -22,5 +23,6 @@ mod tests;
 
 pub use error::{Error, Refusal, RefusalKind};
 pub use gate::{Gate, GateOptions, Mode, Read, ReadKind};
+pub use included::Included;
 pub use reader::FileClass;
 pub use rules::{RULES_FILES, Rules};

@@ -7,6 +7,7 @@ use super::error::{ALLOWED_ON_DISK, Error, IN_COMMIT, ON_DISK, Refusal, RefusalK
 use super::gate::{Gate, Mode, ReadKind};
 use super::patterns::{Paths, clean};
 use super::rules::{RULES_FILES, Rules};
+use crate::config::{INCLUDES_FILE, INCLUDES_LOCK};
 use crate::git::{TrailEnd, is_lfs_pointer};
 use crate::source::{FileReader, ReadError, ReadErrorKind};
 
@@ -23,7 +24,7 @@ pub enum FileClass {
     Dockerfile,
     /// An ignore file of a Dockerfile's context: `config.dockerfile.allowUncommittedDockerignoreFiles`.
     Dockerignore,
-    /// A file of rules, which nothing lets in.
+    /// A file of rules, or of includes, which nothing lets in.
     Rules,
 }
 
@@ -146,7 +147,10 @@ impl Gate {
     pub(super) fn class_of(&self, path: &str) -> FileClass {
         let within = |directory: &str| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
         let templates = self.templates.as_deref();
-        if RULES_FILES.contains(&path) || self.options.rules.as_deref() == Some(path) {
+        if RULES_FILES.contains(&path)
+            || [INCLUDES_FILE, INCLUDES_LOCK].contains(&path)
+            || self.options.rules.as_deref() == Some(path)
+        {
             FileClass::Rules
         } else if self.config.as_deref() == Some(path) || is_config(path) {
             FileClass::Config
@@ -188,24 +192,33 @@ impl FileReader for Gate {
         let class = self.class_of(&clean(path));
         match self.read_file(class, path)? {
             Some(content) => Ok(content.to_vec()),
-            None => Err(self.missing(class, path)?.into()),
+            None => match self.read_included(path)? {
+                Some(content) => Ok(content),
+                None => Err(self.missing(class, path)?.into()),
+            },
         }
     }
 
     fn exists(&self, path: &str) -> Result<bool, ReadError> {
-        Ok(self.read_file(self.class_of(&clean(path)), path)?.is_some())
+        Ok(self.read_file(self.class_of(&clean(path)), path)?.is_some() || self.has_included(path))
     }
 
     fn is_dir(&self, path: &str) -> Result<bool, ReadError> {
-        Ok(self.directory_exists(path)?)
+        Ok(self.directory_exists(path)? || self.has_included_below(path))
     }
 
     fn glob(&self, pattern: &str) -> Result<Vec<String>, ReadError> {
-        Ok(self.find(pattern)?)
+        Ok(joined(self.find(pattern)?, self.find_included(pattern)?))
+    }
+
+    fn included(&self, directory: &str) -> Result<Vec<String>, ReadError> {
+        Ok(self.included_below(directory)?)
     }
 
     fn glob_within(&self, pattern: &str) -> Result<Vec<String>, ReadError> {
-        Ok(self.find_within(pattern)?)
+        let mut included = self.find_included(pattern)?;
+        included.extend(self.find_included(&format!("{pattern}/**"))?);
+        Ok(joined(self.find_within(pattern)?, included))
     }
 
     fn env(&self, name: &str) -> Result<Option<String>, ReadError> {
@@ -250,6 +263,16 @@ impl From<Error> for ReadError {
             None => read,
         }
     }
+}
+
+/// The paths of both, each once.
+fn joined(mut own: Vec<String>, included: Vec<String>) -> Vec<String> {
+    if !included.is_empty() {
+        own.extend(included);
+        own.sort_unstable();
+        own.dedup();
+    }
+    own
 }
 
 fn check_pointer(location: &Location, content: Option<&[u8]>) -> Result<(), Error> {

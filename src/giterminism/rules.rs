@@ -43,6 +43,8 @@ pub struct Rules {
     pub(super) secrets: SecretRules,
     /// `config.native`.
     pub(super) native: NativeRules,
+    /// `includes.allowIncludesUpdate`.
+    pub(super) includes_update: bool,
     /// Keys of werf's file that are there again further down.
     pub(super) repeated: Vec<Diagnostic>,
     /// Keys of werf's file that mean nothing.

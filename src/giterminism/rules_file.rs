@@ -171,7 +171,8 @@ impl Reader<'_> {
             "config.native.allowGitBranches" => self.rules.native.branches = self.branches(node, path),
             "config.native.allowHostMounts" => self.rules.native.host_mounts = self.host_paths(node, path),
             "config.native.allowHostNetwork" => self.rules.native.host_network = self.switch(node, path),
-            // Charts and includes are the affair of the tool that deploys; what is written there must still be sound.
+            "includes.allowIncludesUpdate" => self.rules.includes_update = self.switch(node, path),
+            // Charts are the affair of the tool that deploys; what is written there must still be sound.
             "helm.allowUncommittedFiles" => drop(self.paths(node, path)),
             _ => drop(self.switch(node, path)),
         }

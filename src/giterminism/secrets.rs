@@ -36,16 +36,31 @@ impl Gate {
     /// The value of a secret, if the rules allow it, and the permission bits of the file that it is from. It is never
     /// recorded.
     pub fn secret(&self, source: &SecretSource) -> Result<(Vec<u8>, Option<u32>), Error> {
+        self.check_secret(source)?;
+        self.value_of(source)
+    }
+
+    /// A password for a git server. It brings nothing into an image that its commit does not name, so that no rule has a say.
+    /// A line feed at the end of a file is no part of it, and an empty variable is one that is not set.
+    pub fn git_password(&self, source: &SecretSource) -> Result<String, Error> {
+        let (value, _) = self.value_of(source)?;
+        let text = String::from_utf8_lossy(&value).into_owned();
+        match source {
+            SecretSource::Env(name) if text.is_empty() => Err(Error::NoVariable { name: name.clone() }),
+            SecretSource::File(_) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+            SecretSource::Env(_) | SecretSource::Value(_) => Ok(text),
+        }
+    }
+
+    fn value_of(&self, source: &SecretSource) -> Result<(Vec<u8>, Option<u32>), Error> {
         match source {
             SecretSource::Value(value) => Ok((value.clone().into_bytes(), None)),
             SecretSource::Env(name) => {
-                self.check_secret(source)?;
                 self.note(ReadKind::Secret, name, None);
                 let value = self.options.env.get(name).ok_or_else(|| Error::NoVariable { name: name.clone() })?;
                 Ok((value.clone().into_bytes(), None))
             }
             SecretSource::File(path) => {
-                self.check_secret(source)?;
                 self.note(ReadKind::Secret, path, None);
                 self.secret_file(path)
             }

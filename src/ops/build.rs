@@ -379,6 +379,7 @@ impl Run<'_> {
         let mut report = BuildReport::planned(self.plan);
         let wanted: BTreeSet<_> =
             self.closure().iter().map(|image| (image.name.clone(), image.platform.clone())).collect();
+        let reached = reached(self.plan, &self.images);
         report.images.retain(|image| wanted.contains(&(image.name.clone(), image.platform.clone())));
         for image in &mut report.images {
             let key = (image.name.clone(), image.platform.clone());
@@ -388,7 +389,7 @@ impl Run<'_> {
                 image.manifest = image.manifest.or(Some(exported.manifest));
                 image.tags.extend(exported.references.iter().cloned());
             }
-            image.stages.iter_mut().for_each(|stage| done.fill(stage));
+            image.stages.iter_mut().for_each(|stage| done.fill(stage, reached.contains(&stage.digest)));
         }
         report
     }
@@ -404,6 +405,18 @@ fn closure<'a>(plan: &'a Plan, images: &[&'a PlannedImage]) -> Vec<&'a PlannedIm
         }
     }
     plan.images.iter().filter(|image| wanted.contains(&(&image.name, &image.platform))).collect()
+}
+
+/// The stages that images stand on or take from, whether they had to be looked at or not.
+fn reached(plan: &Plan, images: &[&PlannedImage]) -> BTreeSet<StageDigest> {
+    let mut reached: BTreeSet<StageDigest> = images.iter().map(|image| image.digest()).collect();
+    // Each stage is planned after those that it needs.
+    for stage in plan.images.iter().rev().flat_map(|image| image.stages.iter().rev()) {
+        if reached.contains(&stage.digest) {
+            reached.extend(stage.needs());
+        }
+    }
+    reached
 }
 
 /// Says before any work which images need a Dockerfile to be built.
@@ -445,15 +458,16 @@ impl Progressed {
         }
     }
 
-    /// What became of a stage: one that was not missing was there, and one that was neither made nor there is still planned.
-    fn fill(&self, stage: &mut StageReport) {
+    /// What became of a stage: one that was not missing was there, and one that was neither made nor there, or that nothing
+    /// asked for, is still planned.
+    fn fill(&self, stage: &mut StageReport, is_reached: bool) {
         match self.made.get(&stage.digest) {
             Some(made) => {
                 stage.status = made.status;
                 stage.duration_ms = made.duration_ms;
                 stage.size = made.size;
             }
-            None if self.missing.contains(&stage.digest) => {}
+            None if self.missing.contains(&stage.digest) || !is_reached => {}
             None => stage.status = StageStatus::Reused,
         }
         let source = self.sources.get(&stage.digest).copied().unwrap_or(StageSource::Local);

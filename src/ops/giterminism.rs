@@ -6,7 +6,7 @@ use stages::CommitId;
 
 use super::Error;
 use super::mapped::Mapped;
-use super::project::{ProjectFiles, ProjectOptions};
+use super::project::{ProjectFiles, ProjectOptions, remotes};
 use crate::config::ConfigError;
 use crate::git::{ChangeKind, Uncommitted};
 use crate::giterminism::{Mode, Read, Refusal};
@@ -49,7 +49,7 @@ pub struct RefusedItem {
 /// differ from the commit are refused here, while a build only warns of them.
 pub fn check_giterminism(options: &ProjectOptions, store: &Path) -> Result<Checked, Error> {
     let options = ProjectOptions { mode: Mode::Strict, ..options.clone() };
-    let files = ProjectFiles::open_as(&options, store, true)?;
+    let files = ProjectFiles::open_as(&options, store, &remotes(store), true)?;
     let loaded = files.read(&options);
     let mut checked = Checked {
         commit: files.head.commit.clone(),

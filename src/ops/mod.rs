@@ -4,6 +4,8 @@ mod build;
 mod ci_env;
 mod error;
 mod giterminism;
+mod includes;
+mod logins;
 mod mapped;
 mod namespace;
 mod project;

@@ -12,7 +12,7 @@ use stages::spec::{Project, SecretSource};
 use stages::{BlobId, ImageName, ObjectId, Platform};
 
 use super::mapped::Mapped;
-use super::{Error, unmatched};
+use super::{Error, includes, logins, unmatched};
 use crate::builder::CancelToken;
 use crate::config::{
     self, Claim, CommitFacts, ConfigError, DebugSink, Dialect, GitValues, GoSettings, LoadRequest, LoweredConfig,
@@ -40,6 +40,8 @@ pub struct ProjectOptions {
     pub giterminism_config: Option<String>,
     /// Patterns of changes that a snapshot of the working tree leaves out.
     pub dev_ignore: Vec<String>,
+    /// Takes included files of their newest commits, in place of those of the lock.
+    pub allow_includes_update: bool,
     /// What Go templates are told.
     pub templates: TemplateOptions,
     /// Platforms in place of the config's; empty keeps those.
@@ -107,11 +109,16 @@ pub struct ProjectFiles {
 impl ProjectFiles {
     /// Opens the repository and the gate. `store` takes what a snapshot of the working tree needs.
     pub fn open(options: &ProjectOptions, store: &Path) -> Result<Self, Error> {
-        Self::open_as(options, store, false)
+        Self::open_as(options, store, &remotes(store), false)
     }
 
     /// The same; a survey goes on after refusals, to find all of them.
-    pub(super) fn open_as(options: &ProjectOptions, store: &Path, survey: bool) -> Result<Self, Error> {
+    pub(super) fn open_as(
+        options: &ProjectOptions,
+        store: &Path,
+        remotes: &Remotes,
+        survey: bool,
+    ) -> Result<Self, Error> {
         let repository = Repository::discover(&options.directory)?;
         check_inside(&repository, options.config.as_deref())?;
         let head = repository.head()?;
@@ -144,7 +151,9 @@ impl ProjectFiles {
             Some(directory) => gate.with_templates(directory),
             None => gate,
         };
-        Ok(Self { repository, head, tree, gate: Arc::new(gate), mode: options.mode })
+        let included = includes::read(&gate, options, remotes)?;
+        let gate = Arc::new(gate.with_included(included));
+        Ok(Self { repository, head, tree, gate, mode: options.mode })
     }
 
     /// What is loaded of it.
@@ -313,14 +322,17 @@ fn refuse_unbuildable(config: &LoweredConfig) -> Result<(), Error> {
     if config.at_build.is_empty() {
         return Ok(());
     }
+    Err(with_text(config, config.at_build.clone()))
+}
+
+/// What is found out about a config's places behind its reading.
+fn unusable(config: &LoweredConfig, problems: Vec<Diagnostic>) -> Error {
+    with_text(config, config.text.relocate(problems))
+}
+
+fn with_text(config: &LoweredConfig, diagnostics: Vec<Diagnostic>) -> Error {
     let rendered = Some(config.text.rendered().text.clone());
-    Err(ConfigError {
-        diagnostics: config.at_build.clone(),
-        sources: config.text.sources(),
-        rendered,
-        claims: Vec::new(),
-    }
-    .into())
+    ConfigError { diagnostics, sources: config.text.sources(), rendered, claims: Vec::new() }.into()
 }
 
 /// The image whose document a place is in.
@@ -347,7 +359,9 @@ impl OpenProject {
         cancel: &CancelToken,
         events: &Arc<dyn EventSink>,
     ) -> Result<Self, Error> {
-        let files = ProjectFiles::open(options, store)?;
+        let flag = Arc::clone(cancel.flag());
+        let remotes = remotes(store).cancelled_by(Arc::new(move || flag.load(std::sync::atomic::Ordering::SeqCst)));
+        let files = ProjectFiles::open_as(options, store, &remotes, false)?;
         let config = files.load(options)?;
         refuse_unbuildable(&config)?;
         for warning in &config.warnings {
@@ -358,10 +372,9 @@ impl OpenProject {
         for message in files.gate.warnings() {
             events.send(Event::Warning { message });
         }
-        let ProjectFiles { repository, head, tree, gate, mode } = files;
-        let flag = Arc::clone(cancel.flag());
-        let remotes = Remotes::new(&store.join("git"))
-            .cancelled_by(Arc::new(move || flag.load(std::sync::atomic::Ordering::SeqCst)));
+        let ProjectFiles { repository, head, tree, gate, mode, .. } = files;
+        let logins = logins::read(&gate, &config.logins).map_err(|problems| unusable(&config, problems))?;
+        let remotes = remotes.with_logins(logins);
         let registry = client(&options.registry, cancel, events);
         Ok(Self { repository, head, tree, gate, config, remotes, registry, mode })
     }
@@ -397,6 +410,11 @@ impl OpenProject {
             events.send(Event::Warning { message });
         }
     }
+}
+
+/// Clones of other repositories.
+pub(super) fn remotes(store: &Path) -> Remotes {
+    Remotes::new(&store.join("git"))
 }
 
 pub(super) fn threads() -> usize {

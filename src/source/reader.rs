@@ -32,6 +32,11 @@ pub trait FileReader: Send + Sync {
         Ok(paths)
     }
 
+    /// The files below a directory that come from other repositories, in the order in which they count.
+    fn included(&self, _directory: &str) -> Result<Vec<String>, ReadError> {
+        Ok(Vec::new())
+    }
+
     /// The value of an environment variable; `None` when it is not set.
     fn env(&self, name: &str) -> Result<Option<String>, ReadError>;
 }

@@ -7,6 +7,9 @@
 //! are keyed by those that they declare.) The first image-post place joins both, and is there for it when the config has none:
 //! the image is the base, what came before the git content, the *current* git content, and the layers of the steps stacked
 //! over it. So a change in a file that no step is keyed by makes a new git layer, and re-runs nothing.
+//!
+//! An import may take from an image as it stands after one of its stages. Where git content is beside that stage, a stage of
+//! the source joins both, beside the chain too, so that nothing of the source stands on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,21 +71,28 @@ pub struct ImageError<E: std::error::Error + 'static> {
 ///
 /// The project is valid: references exist and have no cycle (see [`crate::graph`]).
 pub fn lay_out<F: Facts>(project: &Project, commit: CommitId, facts: &F) -> Result<Plan, ImageError<F::Error>> {
-    let mut images = Vec::new();
+    let taken = taken_stages(project);
+    let mut images: Vec<PlannedImage> = Vec::new();
     for platform in platforms(project) {
-        let mut digests = BTreeMap::new();
+        let mut places = BTreeMap::new();
         for spec in dependency_order(project) {
             if !platforms_of(project, spec).contains(platform) {
                 continue;
             }
-            let conveyor =
-                Conveyor { project, spec, platform, facts, digests: &digests, stages: Vec::new(), head: None };
+            let others = Others { images: &images, places: &places, taken: &taken };
+            let conveyor = Conveyor { project, spec, platform, facts, others, stages: Vec::new(), head: None };
             let image = conveyor.run().map_err(|source| ImageError { image: spec.name.clone(), source })?;
-            digests.insert(spec.name.clone(), image.digest());
+            places.insert(&spec.name, images.len());
             images.push(image);
         }
     }
     Ok(Plan { project: project.name.clone(), commit, images })
+}
+
+/// The stages that imports take from in place of a finished image.
+fn taken_stages(project: &Project) -> BTreeSet<(&ImageName, &Slot)> {
+    let imports = project.images.iter().flat_map(ImageSpec::imports);
+    imports.filter_map(|import| Some((import.source.image()?, import.stage.as_ref()?))).collect()
 }
 
 /// The platforms that an image is built for.
@@ -142,10 +152,18 @@ struct Conveyor<'a, F: Facts> {
     spec: &'a ImageSpec,
     platform: &'a Platform,
     facts: &'a F,
-    digests: &'a BTreeMap<ImageName, StageDigest>,
+    others: Others<'a>,
     stages: Vec<PlannedStage>,
     /// The last stage of the chain that the next step stands on; git content is beside it.
     head: Option<StageDigest>,
+}
+
+/// The images that are planned already, and what imports take of images.
+struct Others<'a> {
+    images: &'a [PlannedImage],
+    /// Where those of the platform are.
+    places: &'a BTreeMap<&'a ImageName, usize>,
+    taken: &'a BTreeSet<(&'a ImageName, &'a Slot)>,
 }
 
 impl<F: Facts> Conveyor<'_, F> {
@@ -163,6 +181,9 @@ impl<F: Facts> Conveyor<'_, F> {
                     self.post(place, post, git.as_ref().filter(|_| !joined));
                     joined = true;
                 }
+            }
+            if let Some(git) = git.as_ref().filter(|_| !joined && self.is_taken(place)) {
+                self.so_far(place, git);
             }
         }
         if git.is_some() && !joined {
@@ -359,7 +380,7 @@ impl<F: Facts> Conveyor<'_, F> {
             .files
             .iter()
             .map(|import| PlannedImport {
-                source: import.source.image().and_then(|name| self.image_digest(name)),
+                source: self.import_source(import),
                 import: Import { to: self.import_target(import), ..import.clone() },
             })
             .collect();
@@ -375,6 +396,11 @@ impl<F: Facts> Conveyor<'_, F> {
             inputs.insert("variables".into(), Value::List(variables.iter().map(variable_input).collect()));
         }
         self.push(place.kind, place.slot.clone(), inputs, StageTask::Imports { imports: files, variables });
+    }
+
+    fn import_source(&self, import: &Import) -> Option<StageDigest> {
+        let image = self.image(import.source.image()?)?;
+        Some(import.stage.as_ref().map_or_else(|| image.digest(), |stage| image.digest_after(stage)))
     }
 
     /// Where an import goes. Git content is beside the chain, so that its stage does not see it: where a mapping lies below
@@ -413,6 +439,20 @@ impl<F: Facts> Conveyor<'_, F> {
         self.push(place.kind, place.slot.clone(), inputs, task);
     }
 
+    fn is_taken(&self, place: &Place) -> bool {
+        self.others.taken.contains(&(&self.spec.name, &place.slot))
+    }
+
+    /// Joins what is there after a place with the git content, beside the chain.
+    fn so_far(&mut self, place: &Place, git: &Git) {
+        let head = self.head;
+        let post = Box::<Post>::default();
+        let slot = place.slot.so_far();
+        let place = Place { slot, kind: StageKind::ImagePost, content: Content::Post(post.clone()) };
+        self.post(&place, &post, Some(git));
+        self.head = head;
+    }
+
     fn push(&mut self, kind: StageKind, slot: Slot, inputs: Inputs, task: StageTask) {
         let parent = self.head;
         let digest = stage_digest(self.platform, kind, &slot, &inputs, parent.as_ref());
@@ -427,7 +467,11 @@ impl<F: Facts> Conveyor<'_, F> {
     }
 
     fn image_digest(&self, name: &ImageName) -> Option<StageDigest> {
-        self.digests.get(name).copied()
+        self.image(name).map(PlannedImage::digest)
+    }
+
+    fn image(&self, name: &ImageName) -> Option<&PlannedImage> {
+        self.others.places.get(name).and_then(|place| self.others.images.get(*place))
     }
 }
 
@@ -526,7 +570,8 @@ fn mount_input(mount: &Mount) -> Value {
 }
 
 fn import_input(planned: &PlannedImport) -> Value {
-    let Import { source, add, to, include_paths, exclude_paths, owner, required, places } = &planned.import;
+    // The stage of the source is in the digest that is planned for it.
+    let Import { source, stage: _, add, to, include_paths, exclude_paths, owner, required, places } = &planned.import;
     let mut map = BTreeMap::from([
         ("add".to_owned(), Value::from(add.as_str())),
         ("to".to_owned(), Value::from(to.as_str())),

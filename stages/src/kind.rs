@@ -59,6 +59,11 @@ impl Slot {
     pub fn name(&self) -> &str {
         &self.0
     }
+
+    /// The slot of the image as it stands after this one, where that is a stage of its own.
+    pub(crate) fn so_far(&self) -> Self {
+        Self(format!("{}/image", self.0))
+    }
 }
 
 impl fmt::Display for Slot {

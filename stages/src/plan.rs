@@ -66,6 +66,12 @@ impl PlannedImage {
     pub fn digest(&self) -> StageDigest {
         self.stages.last().expect("a planned image has at least its from stage").digest
     }
+
+    /// The digest of the image as it stands after a stage; of the whole image when it has no such stage.
+    pub fn digest_after(&self, slot: &Slot) -> StageDigest {
+        let of = |slot: &Slot| self.stages.iter().find(|stage| stage.slot == *slot).map(|stage| stage.digest);
+        of(&slot.so_far()).or_else(|| of(slot)).unwrap_or_else(|| self.digest())
+    }
 }
 
 /// One stage.

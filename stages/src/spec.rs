@@ -487,6 +487,8 @@ pub enum SecretSource {
 pub struct Import {
     /// From where.
     pub source: ImportSource,
+    /// The place of the source's conveyor after which its files are taken; `None`, or one that the source has not, is its end.
+    pub stage: Option<Slot>,
     /// Absolute path in the source: a file, or a directory whose content is taken.
     pub add: String,
     /// Absolute path in this image.

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use stages::conveyor::{Facts, Selection, lay_out};
-use stages::kind::StageKind;
+use stages::kind::{Slot, StageKind};
 use stages::plan::{Plan, PlannedImage, StageTask};
 use stages::spec::ImportPlaces::{Exact, Followed};
 use stages::spec::*;
@@ -303,6 +303,7 @@ fn images_stand_on_each_other_and_come_in_order() {
     consumer.base = Base::Artifact { name: "toolchain".parse().unwrap() };
     let import = Import {
         source: ImportSource::Image("assets".parse().unwrap()),
+        stage: None,
         add: "/dist".to_owned(),
         to: "/srv".to_owned(),
         include_paths: Vec::new(),
@@ -330,6 +331,53 @@ fn images_stand_on_each_other_and_come_in_order() {
         .map(|(slot, _)| slot)
         .collect();
     assert_eq!(changed, ["build/compile", "build/install", "deps/imports-before-build", "image-post"]);
+}
+
+/// What an image imports from, when it names a stage of the source `assets`.
+fn source_at(assets: &ImageSpec, stage: Option<&str>) -> (Plan, StageDigest) {
+    let import = Import {
+        source: ImportSource::Image("assets".parse().unwrap()),
+        stage: stage.map(Slot::new),
+        add: "/dist".to_owned(),
+        to: "/srv".to_owned(),
+        include_paths: Vec::new(),
+        exclude_paths: Vec::new(),
+        owner: Owner::default(),
+        required: true,
+        places: ImportPlaces::Exact,
+    };
+    let mut consumer = image("consumer");
+    let imports = Imports { files: vec![import], variables: Vec::new() };
+    consumer.conveyor.insert(0, Place::new(StageKind::Deps, "imports", Content::Imports(imports)));
+    let planned = plan(&project(vec![assets.clone(), consumer]), &Commit::default());
+    let source = planned.images[1].stages.iter().find_map(|stage| match &stage.task {
+        StageTask::Imports { imports, .. } => imports[0].source,
+        _ => None,
+    });
+    (planned, source.unwrap())
+}
+
+#[test]
+fn an_import_may_take_from_an_image_as_it_stands_after_a_stage() {
+    let assets = image("assets");
+    let alone = plan(&project(vec![assets.clone()]), &Commit::default());
+    let own = digests(&alone.images[0]);
+    let slots = |plan: &Plan| digests(&plan.images[0]).into_keys().collect::<Vec<_>>();
+
+    // Before git content, its own stage is what it holds.
+    let (planned, source) = source_at(&assets, Some("deps/packages"));
+    assert_eq!((source, slots(&planned)), (own["deps/packages"], slots(&alone)));
+    // Behind it, one more stage joins both, and nothing stands on that.
+    let (planned, source) = source_at(&assets, Some("build/compile"));
+    let stages = digests(&planned.images[0]);
+    assert!(own.iter().all(|(slot, digest)| stages[slot] == *digest), "its own stages are the same");
+    assert_eq!((stages.len(), source), (own.len() + 1, stages["build/compile/image"]));
+    let joined = planned.images[0].stages.iter().find(|stage| stage.digest == source).unwrap();
+    assert_eq!(joined.needs(), [own["build/compile"], own["deps/git"], own["deps/packages"]]);
+    // A source that lacks the stage is taken as a whole.
+    for stage in [None, Some("build/none")] {
+        assert_eq!(source_at(&assets, stage).1, own["image-post"]);
+    }
 }
 
 #[test]
@@ -472,6 +520,7 @@ fn how_texts_and_places_are_read_counts() {
     let import = |places, required, to: &str| {
         let import = Import {
             source: ImportSource::External("docker.io/library/busybox:1".to_owned()),
+            stage: None,
             add: "/dist".to_owned(),
             to: to.to_owned(),
             include_paths: Vec::new(),

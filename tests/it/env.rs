@@ -3,6 +3,7 @@
 mod base;
 mod daemon;
 mod engine;
+mod git_server;
 mod layout;
 mod project;
 mod registry;
@@ -20,6 +21,7 @@ use fs_err as fs;
 
 pub(crate) use base::{busybox_rootfs, debian_rootfs, push_rootfs};
 pub(crate) use engine::DockerEngine;
+pub(crate) use git_server::GitServer;
 pub(crate) use layout::{OciImage, Tree, sha256, tar_tree};
 pub(crate) use project::Project;
 pub(crate) use registry::Registry;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::env::{OciImage, Registry, Status, TestEnv, busybox_rootfs, push_rootfs, sha256};
+use crate::env::{OciImage, Registry, Report, Status, TestEnv, busybox_rootfs, push_rootfs, sha256};
 
 /// A project whose images start from a busybox in a registry, which `BASE` in the documents stands for.
 fn project(registry: &Registry, documents: &str) -> Result<TestEnv, crate::env::Missing> {
@@ -111,6 +111,68 @@ import:
     let below = |directory: &str| tree.keys().filter(|path| path.starts_with(directory)).cloned().collect::<Vec<_>>();
     assert_eq!(below("/none/"), [""; 0]);
     assert_eq!(below("/all/"), ["/all/out", "/all/out/a.txt"]);
+}
+
+#[test]
+fn imports_take_from_an_image_as_it_stands_after_a_stage() {
+    let registry = need!(Registry::start());
+    let env = need!(project(
+        &registry,
+        "image: src
+from: BASE
+git: [{add: /web, to: /web, stageDependencies: {install: page}}]
+shell:
+  beforeInstall: mkdir /out && echo before > /out/a
+  install: echo install > /out/a && cat /web/page > /out/page && rm /web/gone && echo gone > /web/made
+  setup: exit 7
+---
+image: early
+from: BASE
+import: [{image: src, stage: beforeInstall, add: /, to: /early, includePaths: [out, web], before: install}]
+---
+image: app
+fromImage: early
+import:
+- {image: src, stage: install, add: /, to: /late, includePaths: [out, web], before: install}
+- {image: src, stage: install, add: /web/page, to: /page, after: setup}
+",
+    ));
+    env.project().file("web/page", "1\n").file("web/gone", "x\n").commit("web");
+    let (report, app) = env.image("app");
+    let tree = need!(app.tree());
+    let is = |path: &str, text: &str| assert_eq!(tree[path].sha256.as_deref(), Some(sha256(text.as_bytes()).as_str()));
+    for (path, text) in [
+        ("/early/out/a", "before\n"),
+        ("/late/out/a", "install\n"),
+        ("/late/out/page", "1\n"),
+        ("/late/web/page", "1\n"),
+        ("/late/web/made", "gone\n"),
+        ("/page", "1\n"),
+    ] {
+        is(path, text);
+    }
+    assert!(!tree.contains_key("/early/web") && !tree.contains_key("/late/web/gone"));
+
+    // What comes after the stage is not made for it, and what comes before it is made once.
+    let statuses = |report: &Report| -> Vec<String> {
+        let stages = report.image("src").stages.iter();
+        stages.map(|stage| format!("{} {:?}", stage.name, stage.status).to_lowercase()).collect()
+    };
+    let built = ["from built", "beforeinstall built", "gitarchive built", "install built", "install/image built"];
+    assert_eq!(statuses(&report), [&built[..], &["setup planned", "image-post planned"]].concat());
+    let failed = env.stager(["build", "src"]).ends_with(1);
+    assert!(failed.stderr.contains("setup"), "{}", failed.stderr);
+    env.project().replace("werf.yaml", "exit 7", "exit 0").commit("setup");
+    let report = env.build(&["src"]);
+    let reused =
+        ["from reused", "beforeinstall reused", "gitarchive reused", "install reused", "install/image planned"];
+    assert_eq!(statuses(&report), [&reused[..], &["setup built", "image-post built"]].concat());
+
+    // A file of the source that the stage is not keyed by is taken as it is now.
+    env.project().file("web/other", "2\n").commit("other");
+    let (report, app) = env.image("app");
+    assert_eq!(need!(app.tree())["/late/web/other"].sha256.as_deref(), Some(sha256(b"2\n").as_str()));
+    assert_eq!(statuses(&report)[3], "install reused");
 }
 
 #[test]

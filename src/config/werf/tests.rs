@@ -68,7 +68,7 @@ fn stages_are_in_the_order_of_werf() {
         "shell: {setup: s, beforeSetup: bs, install: i, beforeInstall: bi}\n",
         "git: [{to: /app, stageDependencies: {install: [go.mod, 'pkg/**/*'], setup: '*'}}]\n",
         "import:\n",
-        "- {from: b, add: /4, after: setup}\n- {from: b, add: /2, after: install}\n",
+        "- {from: b, add: /4, after: setup, stage: install}\n- {from: b, add: /2, after: install}\n",
         "- {from: b, add: /1, before: install}\n- {from: b, add: /3, before: setup}\n",
         "dependencies: [{image: b, before: setup, imports: [{type: ImageName, targetEnv: B}]}]\n",
         "imageSpec: {config: {user: app, labels: {'%image%': '%project%'}}}\n",
@@ -88,14 +88,14 @@ imageSpec
     let places: Vec<String> = found[1].conveyor.iter().map(|place| format!("{:?}", place.content)).collect();
     insta::assert_snapshot!(places.join("\n"), @r##"
 Step(Step { name: "beforeInstall", command: Script(["bi"]), files: KeyedBy([[]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/1", to: "/1", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), stage: None, add: "/1", to: "/1", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
 Git
 Step(Step { name: "install", command: Script(["i"]), files: KeyedBy([["go.mod", "pkg"]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/2", to: "/2", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), stage: None, add: "/2", to: "/2", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
 Step(Step { name: "beforeSetup", command: Script(["bs"]), files: KeyedBy([[]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/3", to: "/3", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [ImageVariable { name: "B", image: ImageName("b"), value: Name }] })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), stage: None, add: "/3", to: "/3", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [ImageVariable { name: "B", image: ImageName("b"), value: Name }] })
 Step(Step { name: "setup", command: Script(["s"]), files: KeyedBy([["**"]]), env: {}, unkeyed_env: {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "WERF_COMMIT_HASH": "abc", "WERF_COMMIT_TIME_HUMAN": "then", "WERF_COMMIT_TIME_UNIX": "5"}, cache_versions: {}, network: Default, caches: [], secrets: [], timeout_seconds: None })
-Imports(Imports { files: [Import { source: Image(ImageName("b")), add: "/4", to: "/4", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
+Imports(Imports { files: [Import { source: Image(ImageName("b")), stage: Some(Slot("install")), add: "/4", to: "/4", include_paths: [], exclude_paths: [], owner: Owner { user: None, group: None }, required: false, places: Followed }], variables: [] })
 Post(Post { symlinks: {}, labels: {"a": "demo"}, env: {}, rules: Words, entrypoint: None, cmd: None, workdir: None, user: Some("app"), stop_signal: None, volumes: [], expose: [], healthcheck: None, on_build: [], remove: Removal { labels: [], env: [], volumes: [], ports: false }, author: None, clear_history: false })
 "##);
 }
@@ -541,7 +541,6 @@ fn some_things_stop_a_build_only() {
     let text = concat!(
         "image: a\nfrom: Alpine\nplatform: ['linux/amd64,linux/arm64']\nnetwork: mine\ngit: [{url: 'not a url', commit: abc, to: /a}]\n",
         "docker: {HEALTHCHECK: x, EXPOSE: [web]}\n---\nimage: b\nfrom: x\nimageSpec: {config: {removeLabels: ['/(/']}}\n",
-        "import: [{from: a, add: /x, after: setup, stage: install}]\n",
     );
     let lowered = lowered(&format!("{META}{text}"));
     assert!(lowered.problems.iter().all(|problem| !problem.is_error()), "{:?}", lowered.problems);
@@ -558,7 +557,6 @@ fn some_things_stop_a_build_only() {
 9 `docker.HEALTHCHECK` must be `NONE`, or options and `CMD` with a command
 5 `from` names an invalid repository `library/Alpine`: it must be in lower case
 6 `platform[0]` must be `os/architecture` or `os/architecture/variant`
-14 `import[0].stage` is not supported: imports are taken from finished images
 13 `imageSpec.config.removeLabels` holds a regular expression that cannot be read
 "##);
 }

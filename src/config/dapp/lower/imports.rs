@@ -87,6 +87,7 @@ fn file(import: Import) -> spec::Import {
     let source = ImportSource::Artifact(import.artifact);
     spec::Import {
         source,
+        stage: None,
         add,
         to,
         include_paths,

@@ -164,18 +164,6 @@ fn rendered_places_lead_to_the_template() {
 }
 
 #[test]
-fn includes_of_other_repositories_are_refused_by_name() {
-    let config = MemoryFiles::new().file("werf.yaml", image("x"));
-    let message = |files: MemoryFiles| super::super::render(&werf(files)).map_err(|error| error.to_string());
-    assert!(message(config.clone().file("werf-includes.yaml", "includes: []\n")).is_ok());
-    let listed = config.file("werf-includes.yaml", "includes: [{git: https://example.org/x.git, branch: main}]\n");
-    assert!(message(listed.clone()).unwrap_err().contains("no file `werf-includes.lock`"));
-    let locked = listed.clone().file("werf-includes.lock", "includes: []\n");
-    assert!(message(locked).unwrap_err().contains("`https://example.org/x.git`"));
-    assert!(message(listed.file("werf-includes.yaml", "includes: {")).unwrap_err().contains("cannot be read"));
-}
-
-#[test]
 fn a_syntax_error_in_rendered_text_shows_that_text() {
     let text =
         "configVersion: 1\nproject: demo\n---\nimage: a\nfrom: {{ include \"defs.tmpl\" . }}{{ include \"x\" . }}\n";

@@ -214,6 +214,7 @@ fn the_sample_loads() {
                   "source": {
                     "external": "docker.io/library/busybox:latest"
                   },
+                  "stage": null,
                   "add": "/bin/busybox",
                   "to": "/bin/busybox",
                   "include_paths": [],
@@ -240,6 +241,7 @@ fn the_sample_loads() {
                   "source": {
                     "image": "assets"
                   },
+                  "stage": null,
                   "add": "/dist",
                   "to": "/srv/www",
                   "include_paths": [

@@ -130,7 +130,7 @@ fn one_import(context: &mut Context<'_>, entry: &ImportEntry) -> Option<PlacedIm
     let add = add?;
     let to = to.unwrap_or_else(|| add.clone());
     let places = ImportPlaces::Exact;
-    let import = Import { source, add, to, include_paths, exclude_paths, owner, required: true, places };
+    let import = Import { source, stage: None, add, to, include_paths, exclude_paths, owner, required: true, places };
     Some(PlacedImport { import, position: position?, mark })
 }
 

@@ -2,6 +2,7 @@
 
 use super::warnings::{Deprecated, Warnings};
 use crate::config::claim::Claim;
+use crate::config::login::GitLogin;
 use crate::config::read::{At, Reader};
 use crate::config::werf::code;
 use crate::config::werf::schema::Texts;
@@ -14,6 +15,7 @@ pub(in crate::config) struct Context<'a> {
     /// What holds in the line of werf that is being read.
     pub(in crate::config) rules: &'static Rules,
     pub(in crate::config) claims: Vec<(Claim, Mark)>,
+    pub(in crate::config) logins: Vec<(GitLogin, Mark)>,
     pub(in crate::config) warnings: &'a mut Warnings,
     /// What stops a build, though the config can be read.
     pub(in crate::config) at_build: Vec<Diagnostic>,
@@ -28,6 +30,7 @@ impl<'a> Context<'a> {
             reader: Reader::yaml11(file).without(rules.withheld),
             rules,
             claims: Vec::new(),
+            logins: Vec::new(),
             warnings,
             at_build: Vec::new(),
             subject: String::new(),

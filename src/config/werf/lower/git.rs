@@ -1,16 +1,17 @@
 //! `git`: content of the commit, or of another repository.
 
-use stages::spec::{GitMapping, GitReference, GitSource};
+use stages::spec::{GitMapping, GitReference, GitSource, SecretSource};
 
-use super::context::{Context, filled, texts};
+use super::context::{Context, filled, owned, texts};
 use super::exports::{self, Export, Origin, git_pattern};
 use super::paths;
 use super::project::present;
 use crate::config::claim::Claim;
+use crate::config::login::GitLogin;
 use crate::config::read::At;
 use crate::config::rules::{git_reference, git_url};
 use crate::config::werf::code;
-use crate::config::werf::schema::{BasicAuth, GitEntry, Items, StageDependencies};
+use crate::config::werf::schema::{BasicAuth, GitEntry, Items, Password, StageDependencies};
 
 /// The mode of directories below the target of a mapping, as werf's archives have it.
 pub(in crate::config) const DIRECTORY_MODE: u32 = 0o775;
@@ -139,8 +140,27 @@ fn basic_auth(context: &mut Context<'_>, entry: &At<GitEntry>, auth: &BasicAuth)
             Some("without `url`, the content is that of the commit being built".to_owned());
         return;
     }
-    let message =
-        format!("{} is not supported: git's credential helpers are asked for passwords", context.key("basicAuth"));
-    let problem = context.at_build(auth.mark, message);
-    problem.help = Some("leave it out, and set up a credential helper where the build runs".to_owned());
+    let password = context.within(&["basicAuth"], None, |context| password(context, auth));
+    if let Some(password) = password {
+        let url = entry.value.url.as_ref().map(|url| url.value.clone()).unwrap_or_default();
+        context
+            .logins
+            .push((GitLogin { url, username: owned(&auth.username).unwrap_or_default(), password }, auth.mark));
+    }
+}
+
+/// Exactly one source; werf finds out when it builds.
+fn password(context: &mut Context<'_>, auth: &BasicAuth) -> Option<SecretSource> {
+    let table = auth.password.as_ref().map(|password| &password.value);
+    let of = |field: fn(&Password) -> &Option<At<String>>| table.and_then(|table| owned(field(table)));
+    match (of(|table| &table.env), of(|table| &table.src), of(|table| &table.value)) {
+        (Some(name), None, None) => Some(SecretSource::Env(name)),
+        (None, Some(path), None) => Some(SecretSource::File(path)),
+        (None, None, Some(text)) => Some(SecretSource::Value(text)),
+        _ => {
+            let message = format!("{} must have one of `env`, `src` and `value`", context.key("password"));
+            context.at_build(auth.mark, message);
+            None
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `import`: files of other images.
 
+use stages::kind::Slot;
 use stages::spec::ImportSource;
 
 use super::context::{Context, filled};
@@ -19,6 +20,8 @@ use crate::config::yaml::Mark;
 pub(super) struct Import {
     pub(super) export: Export,
     pub(super) source: ImportSource,
+    /// The stage of the source that it takes from; `None` is the last one.
+    pub(super) stage: Option<Slot>,
     /// Where the source is named.
     pub(super) mark: Mark,
     pub(super) when: When,
@@ -45,16 +48,14 @@ fn import(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> 
     let export = exports::lower(context, &keys);
     let source = source(context, entry, names);
     let when = when(context, entry.mark, &table.broken, &table.before, &table.after);
-    if let Some(field) = filled(&table.stage) {
-        stage(context, field);
-    }
+    let stage = filled(&table.stage).and_then(|field| stage(context, field));
     if let Some(export) = export.as_ref().filter(|export| export.add == "/" && export.include_paths.is_empty()) {
         let mark = table.add.as_ref().map_or(export.mark, |add| add.mark);
         let message = format!("{} is the whole image: say which part of it", context.key("add"));
         context.error(mark, code::REQUIRED, message).help = Some("add `includePaths`".to_owned());
     }
     let (source, mark) = source?;
-    Some(Import { export: export?, source, mark, when: when? })
+    Some(Import { export: export?, source, stage, mark, when: when? })
 }
 
 fn source(context: &mut Context<'_>, entry: &At<ImportEntry>, names: &Names) -> Option<(ImportSource, Mark)> {
@@ -96,19 +97,15 @@ fn unknown(context: &mut Context<'_>, key: &str, field: &At<String>, names: &Nam
     context.error(field.mark, code::VALUE, message).help = Some("import from an image".to_owned());
 }
 
-/// A stage of the source in place of its last one is checked, and refused when it comes to a build.
-fn stage(context: &mut Context<'_>, field: &At<String>) {
+/// A stage of the source in place of its last one. A source that has nothing in it is taken as a whole, as by werf.
+fn stage(context: &mut Context<'_>, field: &At<String>) -> Option<Slot> {
     context.deprecated(Deprecated::ImportStage, field.mark);
     if STAGES.contains(&field.value.as_str()) {
-        let message = format!("{} is not supported: imports are taken from finished images", context.key("stage"));
-        context.at_build(field.mark, message).help = Some(
-            "make an image that ends with that stage, start the other one from it, and import from the first"
-                .to_owned(),
-        );
-        return;
+        return Some(Slot::new(field.value.clone()));
     }
     let message = format!("{} names no stage that can be imported from", context.key("stage"));
     let problem = context.error(field.mark, code::VALUE, message);
     problem.label = Some(format!("is {:?}", super::paths::shortened(&field.value)));
     problem.help = Some(format!("write one of {}", STAGES.join(", ")));
+    None
 }

@@ -126,6 +126,7 @@ fn lower_images(
         }
         if lowered.problems.is_empty() {
             lowered.claims.append(&mut context.claims);
+            lowered.logins.append(&mut context.logins);
         }
         lowered.at_build.append(&mut context.at_build);
         let note = format!("in image `{}`", context.subject);

@@ -201,7 +201,8 @@ impl Taken {
 fn file(import: imports::Import) -> Import {
     let Export { add, to, include_paths, exclude_paths, owner, .. } = import.export;
     let places = ImportPlaces::Followed;
-    Import { source: import.source, add, to, include_paths, exclude_paths, owner, required: false, places }
+    let imports::Import { source, stage, .. } = import;
+    Import { source, stage, add, to, include_paths, exclude_paths, owner, required: false, places }
 }
 
 /// The variables of a dependency.

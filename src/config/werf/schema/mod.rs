@@ -6,8 +6,8 @@ mod values;
 
 pub(in crate::config) use image::{
     AnsibleTable, BasicAuth, DependencyEntry, DependencyImport, DockerTable, DockerfileSection, GitEntry,
-    HealthcheckTable, ImageSpecConfig, ImageSpecTable, ImportEntry, MountEntry, SecretEntry, StageDependencies,
-    StapelSection,
+    HealthcheckTable, ImageSpecConfig, ImageSpecTable, ImportEntry, MountEntry, Password, SecretEntry,
+    StageDependencies, StapelSection,
 };
 pub(in crate::config) use project::{
     Build, Cleanup, Deploy, GlobalImageSpec, KeepPolicyTable, Limits, ProjectSection, References,

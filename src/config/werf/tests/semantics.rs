@@ -36,7 +36,7 @@ fn forms_that_the_lines_differ_in() {
         (format!("{IMAGE}docker: ~\nansible: ~\n"), "", "directive-removed directive-removed"),
         (format!("{IMAGE}ansible: {{install: [{{apt: x}}]}}\n"), "warning", "directive-removed"),
         (import("artifact: base, add: /x"), "warning", "directive-removed"),
-        (import("from: base, add: /x, stage: install"), "warning build", "directive-removed"),
+        (import("from: base, add: /x, stage: install"), "warning", "directive-removed"),
         ("image: ~\nfrom: alpine:3\n".to_owned(), "warning", "image-name"),
         ("image: ~\ndockerfile: D\n".to_owned(), "warning", "image-name"),
         ("image: ~\nfrom: ''\n".to_owned(), "warning build", "image-name"),
