@@ -60,25 +60,12 @@ pub(super) struct ProjectArguments {
     #[arg(long, value_name = "GLOB", env = "STAGER_DEV_IGNORE", value_delimiter = ',')]
     dev_ignore: Vec<String>,
 
-    /// Registries to reach without TLS, or with a certificate that nobody vouches for
-    #[arg(long, value_name = "HOST", env = "STAGER_INSECURE_REGISTRY", value_delimiter = ',')]
-    insecure_registry: Vec<String>,
+    #[command(flatten)]
+    registry: RegistryArguments,
 }
 
 impl ProjectArguments {
     pub(super) fn options(self, context: &Context) -> ProjectOptions {
-        let home = context.variable("HOME").map(PathBuf::from);
-        let docker_config = context
-            .variable("DOCKER_CONFIG")
-            .map(|directory| context.directory.join(directory))
-            .or_else(|| home.map(|home| home.join(".docker")));
-        let proxy = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
-            .iter()
-            .find_map(|name| context.variable(name))
-            .map(|proxy| {
-                let none = ["NO_PROXY", "no_proxy"].iter().find_map(|name| context.variable(name)).unwrap_or_default();
-                (proxy.to_owned(), none.to_owned())
-            });
         let twins = Twins::new(context, self.dir.as_deref(), self.config.as_deref(), self.dialect);
         let directory = self.dir.or_else(|| twins.variable("WERF_DIR").map(PathBuf::from)).unwrap_or_default();
         let directory = context.directory.join(directory);
@@ -108,8 +95,35 @@ impl ProjectArguments {
             dev_ignore: self.dev_ignore.into_iter().chain(twins.variables("WERF_DEV_IGNORE")).collect(),
             platforms: self.platform,
             env: context.env.clone(),
-            registry: RegistryAccess { docker_config, insecure: self.insecure_registry, proxy },
+            registry: self.registry.access(context),
         }
+    }
+}
+
+/// How registries are reached.
+#[derive(Debug, Args)]
+pub(super) struct RegistryArguments {
+    /// Registries to reach without TLS, or with a certificate that nobody vouches for
+    #[arg(long, value_name = "HOST", env = "STAGER_INSECURE_REGISTRY", value_delimiter = ',')]
+    insecure_registry: Vec<String>,
+}
+
+impl RegistryArguments {
+    /// With what the environment says of registries.
+    pub(super) fn access(self, context: &Context) -> RegistryAccess {
+        let home = context.variable("HOME").map(PathBuf::from);
+        let docker_config = context
+            .variable("DOCKER_CONFIG")
+            .map(|directory| context.directory.join(directory))
+            .or_else(|| home.map(|home| home.join(".docker")));
+        let proxy = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
+            .iter()
+            .find_map(|name| context.variable(name))
+            .map(|proxy| {
+                let none = ["NO_PROXY", "no_proxy"].iter().find_map(|name| context.variable(name)).unwrap_or_default();
+                (proxy.to_owned(), none.to_owned())
+            });
+        RegistryAccess { docker_config, insecure: self.insecure_registry, proxy }
     }
 }
 

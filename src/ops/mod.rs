@@ -1,5 +1,6 @@
 //! The operations behind the commands: options in, report out. No clap, no terminal.
 
+mod access;
 mod build;
 mod ci_env;
 mod error;
@@ -9,9 +10,10 @@ mod namespace;
 mod project;
 mod selection;
 
+pub use access::RegistryAccess;
 pub use build::{BuildOptions, Built, build};
 pub use ci_env::{CiEnv, CiEnvError, CiEnvOptions, CiSystem, ci_env};
 pub use error::Error;
 pub use giterminism::{Checked, RefusedItem, check_giterminism};
-pub use project::{OpenProject, ProjectFiles, ProjectOptions, RegistryAccess, TemplateOptions};
+pub use project::{OpenProject, ProjectFiles, ProjectOptions, TemplateOptions};
 pub use selection::{Selection, select};
