@@ -123,7 +123,12 @@ impl RegistryArguments {
                 let none = ["NO_PROXY", "no_proxy"].iter().find_map(|name| context.variable(name)).unwrap_or_default();
                 (proxy.to_owned(), none.to_owned())
             });
-        RegistryAccess { docker_config, insecure: self.insecure_registry, proxy }
+        RegistryAccess {
+            docker_config,
+            insecure: self.insecure_registry,
+            credentials: context.registry_auth.clone(),
+            proxy,
+        }
     }
 }
 

@@ -107,6 +107,11 @@ impl CommandError {
         Self { code: ExitCode::Backend, class: None, ..Self::usage_text(message) }
     }
 
+    /// Ctrl-C at a question.
+    pub(super) fn interrupted() -> Self {
+        Self { code: ExitCode::Interrupted, class: None, ..Self::usage_text("interrupted") }
+    }
+
     /// What giterminism refuses, each with its remedy.
     pub(super) fn refused(diagnostics: Vec<Diagnostic>, sources: Vec<SourceFile>) -> Self {
         Self { code: ExitCode::Giterminism, class: None, diagnostics, sources, ..Self::usage_text("") }
@@ -208,6 +213,13 @@ impl From<ops::Error> for CommandError {
             }
             E::Storage(ref storage) => Self::from_storage(&error, storage),
             E::Builder(ref builder) => Self::from_builder(&error, builder),
+            E::NoDockerConfig => {
+                Self::new(ExitCode::Usage, &error).class(Some("usage")).hint("set DOCKER_CONFIG, or HOME")
+            }
+            E::GivenCredentials(_) => Self::new(ExitCode::Usage, &error)
+                .class(Some("usage"))
+                .hint("it holds HOST=USER:PASSWORD entries, with white space between them"),
+            E::Login(ref registry) => Self::from_login(&error, registry),
             E::Vanished { .. } => Self::new(ExitCode::Backend, &error),
         }
     }
@@ -294,13 +306,28 @@ impl CommandError {
         }
     }
 
+    fn from_login(error: &dyn StdError, registry: &registry::Error) -> Self {
+        let found = Self::new(ExitCode::Backend, error);
+        match registry {
+            registry::Error::Cancelled { .. } => Self { code: ExitCode::Interrupted, ..found },
+            registry::Error::Unauthorized { .. } | registry::Error::Denied { .. } => {
+                found.hint("nothing is kept; some registries want an access token in place of the password")
+            }
+            registry::Error::NotFound { .. } | registry::Error::Protocol { .. } => found.hint("is this a registry?"),
+            registry::Error::Unreachable { .. } | registry::Error::Timeout { .. } => {
+                found.hint("is the registry up, and reachable from here?")
+            }
+            _ => found,
+        }
+    }
+
     fn from_registry(error: &dyn StdError, registry: &registry::Error) -> Self {
         let found = Self::new(ExitCode::Backend, error);
         match registry {
             registry::Error::Cancelled { .. } => Self { code: ExitCode::Interrupted, ..found },
             registry::Error::NotFound { .. } => found.hint("is the name right, with its registry and tag?"),
-            registry::Error::Unauthorized { .. } | registry::Error::Denied { .. } => {
-                found.hint("log in with `docker login`: stager reads docker's config.json")
+            registry::Error::Unauthorized { task, .. } | registry::Error::Denied { task, .. } => {
+                found.hint(format!("log in with `stager login {}`", task.registry()))
             }
             registry::Error::Unreachable { .. } | registry::Error::Timeout { .. } => {
                 found.hint("is the registry up, and reachable from here? what is built so far is kept")

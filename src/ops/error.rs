@@ -8,7 +8,7 @@ use crate::execute;
 use crate::git::GitError;
 use crate::image::write::DestinationError;
 use crate::plan::PlanError;
-use crate::{giterminism, storage};
+use crate::{giterminism, registry, storage};
 
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
@@ -115,6 +115,15 @@ pub enum Error {
     /// Running the plan.
     #[error(transparent)]
     Execute(#[from] execute::Error),
+    /// There is no place for credentials.
+    #[error("there is no directory of docker's config to keep credentials in")]
+    NoDockerConfig,
+    /// Credentials of the environment.
+    #[error("STAGER_REGISTRY_AUTH cannot be used")]
+    GivenCredentials(#[source] registry::Error),
+    /// Logging in or out.
+    #[error(transparent)]
+    Login(registry::Error),
     /// A stage that was there is gone.
     #[error("the last stage of image `{image}` was removed while this build ran")]
     Vanished {

@@ -16,7 +16,7 @@ use super::error::{Task, printable};
 use super::exchange::{Answered, Call, Core, Target};
 use super::manifest::{self, MAX_MANIFEST, RawManifest, recognise};
 use super::platform::select_platform;
-use super::reference::{Reference, Repository};
+use super::reference::{Reference, RegistryName, Repository};
 use super::settings::Settings;
 use super::upload::{self, Content, Mount, OpenBlob, Pushed, Upload, blob_task};
 use super::wire::Traffic;
@@ -31,6 +31,15 @@ const MAX_TAG_PAGES: usize = 10_000;
 
 /// How many indexes may lead to an image.
 const MAX_NESTING: usize = 3;
+
+/// What a registry makes of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginCheck {
+    /// It takes the credentials.
+    Accepted,
+    /// It lets everybody in, and did not look at them.
+    NotAsked,
+}
 
 /// A client for any number of registries. Clones share connections and tokens; all methods can be called from many
 /// threads at once.
@@ -59,6 +68,17 @@ impl Client {
     /// Requests and bytes so far.
     pub fn traffic(&self) -> Traffic {
         self.core.wire.traffic()
+    }
+
+    /// Asks a registry whether it takes the credentials that there are for it.
+    pub fn check_login(&self, registry: &RegistryName) -> Result<LoginCheck, Error> {
+        let task = Task::new("log in to", registry);
+        let call = Call::new(&task, registry.as_str(), Method::GET, Target::Api(String::new()), Scopes::default());
+        let answered = self.core.retried(&call, &[200])?;
+        if !answered.is_own() {
+            return Err(Error::protocol(&task, format!("it leads to {}, which is no registry's way", answered.url)));
+        }
+        Ok(if answered.was_authorized() { LoginCheck::Accepted } else { LoginCheck::NotAsked })
     }
 
     /// What a reference stands for now: the manifest's digest, size and media type. Usually one HEAD request.

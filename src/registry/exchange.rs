@@ -87,6 +87,16 @@ impl Answered {
         self.response.status().as_u16()
     }
 
+    /// Whether it came from the registry's own origin, and not from where that redirects to.
+    pub(super) fn is_own(&self) -> bool {
+        self.own_origin
+    }
+
+    /// Whether the request said who we are.
+    pub(super) fn was_authorized(&self) -> bool {
+        self.sent.is_some()
+    }
+
     /// A header's text, when it is printable.
     pub(super) fn header(&self, name: impl ureq::http::header::AsHeaderName) -> Option<&str> {
         self.response.headers().get(name).and_then(|value| value.to_str().ok())

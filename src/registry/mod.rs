@@ -36,11 +36,12 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use client::Client;
+pub use auth::{CredentialStore, GivenCredentials, Kept, Secret};
+pub use client::{Client, LoginCheck};
 pub use download::BlobReader;
 pub use error::{Answer, Error, Task};
 pub use manifest::RawManifest;
-pub use reference::{DOCKER_HUB, Reference, Repository};
+pub use reference::{DOCKER_HUB, Reference, RegistryName, Repository};
 pub use settings::{Proxy, RetryPolicy, Settings, Timeouts, Wait, WaitHook};
 pub use upload::{Mount, OpenBlob, Pushed, Upload};
 pub use wire::Traffic;

@@ -4,6 +4,7 @@
 //! is a registry; anything else is a repository of Docker Hub, where a name without a slash belongs
 //! to `library/`.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -16,6 +17,49 @@ pub const DOCKER_HUB: &str = "docker.io";
 
 /// The longest repository name that registries accept, in bytes.
 const MAX_NAME: usize = 255;
+
+/// A registry's name: `host[:port]` in lower case; `docker.io` for Docker Hub, whichever of its names was given.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegistryName(String);
+
+impl RegistryName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RegistryName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for RegistryName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RegistryName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let host = match text.strip_prefix("https://") {
+            Some(rest) => rest.strip_suffix('/').unwrap_or(rest),
+            None => text,
+        };
+        let host = if host == "index.docker.io/v1" { DOCKER_HUB } else { host };
+        if !is_host(host) {
+            // What is before an @ may be a password.
+            let shown = text.rsplit('@').next().unwrap_or_default();
+            return Err(Error::InvalidRegistry { text: super::error::printable(shown, 300) });
+        }
+        let host = host.to_ascii_lowercase();
+        let is_hub = matches!(host.as_str(), "index.docker.io" | "registry-1.docker.io");
+        Ok(Self(if is_hub { DOCKER_HUB.to_owned() } else { host }))
+    }
+}
 
 /// A repository: a registry and a path in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -269,6 +313,27 @@ mod tests {
         assert_eq!((both.tag(), both.selector()), (Some("tag"), digest.clone()));
         let pinned: Reference = format!("debian@{digest}").parse().unwrap();
         assert_eq!(pinned.to_string(), format!("docker.io/library/debian@{digest}"));
+    }
+
+    #[test]
+    fn registries_have_one_name_each() {
+        let cases = [
+            ("docker.io", "docker.io"),
+            ("index.docker.io", "docker.io"),
+            ("registry-1.docker.io", "docker.io"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("https://Registry.example.org/", "registry.example.org"),
+            ("registry.example.org:5000", "registry.example.org:5000"),
+            ("mirror", "mirror"),
+            ("[::1]:5000", "[::1]:5000"),
+        ];
+        for (text, name) in cases {
+            assert_eq!(text.parse::<RegistryName>().expect(text).as_str(), name);
+        }
+        for bad in ["", "http://h", "h/", "h/team", "h:port", "../h", ".", "..", "user:hush@h_x", "https://h/v2/"] {
+            let error = bad.parse::<RegistryName>().expect_err(bad).to_string();
+            assert!(error.contains("host:port") && !error.contains("hush"), "{error}");
+        }
     }
 
     #[test]

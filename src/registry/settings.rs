@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::auth::GivenCredentials;
+
 /// Settings of a [`Client`](super::Client).
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -17,7 +19,9 @@ pub struct Settings {
     pub insecure_hosts: BTreeSet<String>,
     /// Certificate authorities to trust beside the system's, each a PEM text with one or more certificates.
     pub extra_ca: Vec<Vec<u8>>,
-    /// The directory of docker's `config.json`; without it every access is anonymous.
+    /// Credentials that come before those of docker's config.
+    pub credentials: GivenCredentials,
+    /// The directory of docker's `config.json`; without it only what is given identifies the user.
     pub docker_config_dir: Option<PathBuf>,
     /// An http proxy for all hosts but loopback ones.
     pub proxy: Option<Proxy>,
@@ -39,6 +43,7 @@ impl Default for Settings {
             user_agent: concat!("stager/", env!("CARGO_PKG_VERSION")).to_owned(),
             insecure_hosts: BTreeSet::new(),
             extra_ca: Vec::new(),
+            credentials: GivenCredentials::default(),
             docker_config_dir: None,
             proxy: None,
             parallelism: 4,

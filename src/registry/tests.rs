@@ -256,6 +256,47 @@ fn certificates(address: &str) -> Option<tempfile::TempDir> {
     None
 }
 
+#[test]
+fn a_login_is_checked_by_the_registry_and_its_token_server() {
+    let servers = guarded(Vec::new());
+    let registry: RegistryName = servers.registry.host().parse().unwrap();
+    let ask = |registry: &RegistryName, password: &str| {
+        let credentials = GivenCredentials::one(registry.clone(), "alice", Secret::new(password));
+        Client::new(Settings { credentials, ..quick_settings() }).check_login(registry)
+    };
+    let error = ask(&registry, "wrong").unwrap_err();
+    assert!(matches!(error, Error::Unauthorized { .. }), "{error:?}");
+    assert!(!error.to_string().contains("d3Jvbmc="), "{error}");
+    assert_eq!(ask(&registry, "wonder").unwrap(), LoginCheck::Accepted);
+    assert_eq!(servers.tokens.lines().last().unwrap(), "GET /token?service=some%20registry&scope=repository:a:pull");
+}
+
+#[test]
+fn a_login_by_password_says_whether_anybody_looked() {
+    let server = Scripted::start(|got| match (got.path.as_str(), got.header("authorization")) {
+        ("/v2/", Some("Basic YWxpY2U6d29uZGVy")) => Reply::new(200),
+        ("/v2/", _) => Reply::new(401).header("www-authenticate", "Basic realm=x"),
+        _ => Reply::new(404),
+    });
+    let open = Scripted::start(|_| Reply::new(200));
+    let place = format!("http://{}/", open.host());
+    let elsewhere = Scripted::start(move |_| Reply::new(307).header("location", &place));
+    let ask = |server: &Scripted, password: &str| {
+        let registry: RegistryName = server.host().parse().unwrap();
+        let credentials = GivenCredentials::one(registry.clone(), "alice", Secret::new(password));
+        Client::new(Settings { credentials, ..quick_settings() }).check_login(&registry)
+    };
+    assert_eq!(ask(&server, "wonder").unwrap(), LoginCheck::Accepted);
+    let error = ask(&server, "wrong").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("cannot log in to {}: not authorised: the registry refuses the credentials", server.host())
+    );
+    assert_eq!(ask(&open, "any").unwrap(), LoginCheck::NotAsked);
+    assert!(open.got().iter().all(|got| got.header("authorization").is_none()));
+    assert!(matches!(ask(&elsewhere, "any"), Err(Error::Protocol { .. })), "a page is no registry");
+}
+
 /// A registry with one blob that wants tokens; blobs are on another host.
 struct Guarded {
     registry: Scripted,
@@ -278,6 +319,9 @@ fn guarded(blob: Vec<u8>) -> Guarded {
         (format!("http://{}/token", tokens.host()), format!("http://{}/blob?sig=secret-signature", storage.host()));
     let registry = Scripted::start(move |got| {
         if got.header("authorization") == Some("Bearer good") {
+            if got.path == "/v2/" {
+                return Reply::new(200);
+            }
             return Reply::new(307).header("location", &cdn);
         }
         let challenge = format!(r#"Bearer realm="{realm}",service="some registry",scope="repository:a:pull""#);

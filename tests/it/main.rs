@@ -33,6 +33,7 @@ mod goldens_gotemplate;
 mod goldens_werf_build;
 mod goldens_werf_config;
 mod images;
+mod login;
 mod native;
 mod outputs;
 mod packages;
