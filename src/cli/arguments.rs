@@ -10,7 +10,7 @@ use stages::Platform;
 use super::{CommandError, Context};
 use crate::config::{DebugSink, Dialect};
 use crate::giterminism::Mode;
-use crate::ops::{ProjectOptions, RegistryAccess, TemplateOptions};
+use crate::ops::{ProjectOptions, RegistriesFile, RegistryAccess, TemplateOptions};
 use crate::ui::{self, ProgressMode};
 
 /// Which project, and under which rules.
@@ -106,6 +106,10 @@ pub(super) struct RegistryArguments {
     /// Registries to reach without TLS, or with a certificate that nobody vouches for
     #[arg(long, value_name = "HOST", env = "STAGER_INSECURE_REGISTRY", value_delimiter = ',')]
     insecure_registry: Vec<String>,
+
+    /// Mirrors and certificates of registries; by default stager/registries.yaml of the user's configuration
+    #[arg(long, value_name = "FILE", env = "STAGER_REGISTRIES_FILE")]
+    registries_file: Option<PathBuf>,
 }
 
 impl RegistryArguments {
@@ -127,6 +131,13 @@ impl RegistryArguments {
             docker_config,
             insecure: self.insecure_registry,
             credentials: context.registry_auth.clone(),
+            registries: match self.registries_file {
+                Some(file) => RegistriesFile::Named(context.directory.join(file)),
+                None => context
+                    .config_home()
+                    .map_or(RegistriesFile::None, |home| RegistriesFile::Usual(home.join("stager/registries.yaml"))),
+            },
+            docker_certificates: Some(PathBuf::from("/etc/docker/certs.d")),
             proxy,
         }
     }

@@ -64,6 +64,12 @@ impl Context {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// The user's directory of settings.
+    pub(super) fn config_home(&self) -> Option<PathBuf> {
+        let own = self.variable("XDG_CONFIG_HOME").filter(|directory| directory.starts_with('/')).map(PathBuf::from);
+        own.or_else(|| self.variable("HOME").map(|home| PathBuf::from(home).join(".config")))
+    }
+
     /// The store: `$STAGER_HOME`, else `stager` in the user's data directory.
     pub(super) fn stager_home(&self) -> Result<PathBuf, CommandError> {
         if let Some(home) = self.variable("STAGER_HOME") {

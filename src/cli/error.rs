@@ -216,6 +216,7 @@ impl From<ops::Error> for CommandError {
             E::NoDockerConfig => {
                 Self::new(ExitCode::Usage, &error).class(Some("usage")).hint("set DOCKER_CONFIG, or HOME")
             }
+            E::RegistriesFile { .. } => Self::new(ExitCode::Usage, &error).class(Some("usage")),
             E::GivenCredentials(_) => Self::new(ExitCode::Usage, &error)
                 .class(Some("usage"))
                 .hint("it holds HOST=USER:PASSWORD entries, with white space between them"),

@@ -18,6 +18,7 @@ mod includes;
 mod load;
 mod read;
 pub mod reference;
+mod registries;
 mod render;
 mod rules;
 mod stager;
@@ -33,6 +34,7 @@ pub use dialect::{DISCOVERED, Dialect, UnknownDialect};
 pub use documents::documents;
 pub use graph::{GraphFormat, UnknownGraphFormat, graph};
 pub use load::{ConfigError, LoadRequest, LoweredConfig, References, discover, load, render};
+pub use registries::{Registries, parse_registries};
 pub use render::GoSettings;
 pub use text::ConfigText;
 

@@ -1,5 +1,7 @@
 //! Why an operation failed.
 
+use std::path::PathBuf;
+
 use stages::ImageName;
 
 use crate::builder::BuilderError;
@@ -118,6 +120,15 @@ pub enum Error {
     /// There is no place for credentials.
     #[error("there is no directory of docker's config to keep credentials in")]
     NoDockerConfig,
+    /// The settings for registries can't be read.
+    #[error("cannot read the settings for registries, {}", path.display())]
+    RegistriesFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// Credentials of the environment.
     #[error("STAGER_REGISTRY_AUTH cannot be used")]
     GivenCredentials(#[source] registry::Error),

@@ -11,7 +11,7 @@ mod namespace;
 mod project;
 mod selection;
 
-pub use access::RegistryAccess;
+pub use access::{RegistriesFile, RegistryAccess};
 pub use build::{BuildOptions, Built, build};
 pub use ci_env::{CiEnv, CiEnvError, CiEnvOptions, CiSystem, ci_env};
 pub use error::Error;

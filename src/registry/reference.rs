@@ -61,6 +61,37 @@ impl FromStr for RegistryName {
     }
 }
 
+/// Where the repositories of another registry can be had as well: a registry, and perhaps a path that theirs follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    registry: RegistryName,
+    prefix: String,
+}
+
+impl Mirror {
+    /// The registry of the mirror itself.
+    pub fn registry(&self) -> &RegistryName {
+        &self.registry
+    }
+}
+
+/// Reads `[https://]host[:port][/path]`.
+impl FromStr for Mirror {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let rest = text.strip_prefix("https://").unwrap_or(text);
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = path.trim_end_matches('/');
+        let registry = host.parse()?;
+        if path.is_empty() {
+            return Ok(Self { registry, prefix: String::new() });
+        }
+        check_path(rest, path)?;
+        Ok(Self { registry, prefix: format!("{path}/") })
+    }
+}
+
 /// A repository: a registry and a path in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Repository {
@@ -77,6 +108,11 @@ impl Repository {
     /// The path within the registry, such as `library/debian`.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The same repository as a mirror has it.
+    pub(super) fn on(&self, mirror: &Mirror) -> Self {
+        Self { registry: mirror.registry.0.clone(), path: format!("{}{}", mirror.prefix, self.path) }
     }
 
     /// The reference to a tag of this repository.
@@ -148,6 +184,11 @@ impl Reference {
     /// The manifest's digest when the reference pins it; it then decides, and the tag is a remark.
     pub fn digest(&self) -> Option<BlobId> {
         self.digest
+    }
+
+    /// The same tag or digest of another repository.
+    pub(super) fn of(&self, repository: &Repository) -> Self {
+        Self { repository: repository.clone(), ..self.clone() }
     }
 
     /// What stands in a registry's manifest address: the digest, or else the tag.
@@ -333,6 +374,22 @@ mod tests {
         for bad in ["", "http://h", "h/", "h/team", "h:port", "../h", ".", "..", "user:hush@h_x", "https://h/v2/"] {
             let error = bad.parse::<RegistryName>().expect_err(bad).to_string();
             assert!(error.contains("host:port") && !error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn mirrors_have_a_path_or_none() {
+        let debian: Repository = "debian".parse().unwrap();
+        for (text, repository) in [
+            ("mirror.local:5000", "mirror.local:5000/library/debian"),
+            ("mirror.local:5000/hub", "mirror.local:5000/hub/library/debian"),
+            ("https://mirror/a/b/", "mirror/a/b/library/debian"),
+        ] {
+            assert_eq!(debian.on(&text.parse().expect(text)).to_string(), repository);
+        }
+        for bad in ["", "http://h", "h:x", "h/A", "h/../x", "h//x", "h/a?b", "user:hush@h_/x"] {
+            let error = bad.parse::<Mirror>().expect_err(bad).to_string();
+            assert!(!error.contains("hush"), "{error}");
         }
     }
 

@@ -38,6 +38,7 @@ mod native;
 mod outputs;
 mod packages;
 mod pulls;
+mod registries;
 mod rootless;
 mod steps;
 mod tidy;
