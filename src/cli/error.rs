@@ -197,7 +197,9 @@ impl From<ops::Error> for CommandError {
             E::Pattern { .. } | E::NothingChosen { .. } => {
                 Self::new(ExitCode::Usage, &error).class(Some("image-selection"))
             }
-            E::DevIgnore { .. } | E::Destination(_) => Self::new(ExitCode::Usage, &error).class(Some("usage")),
+            E::DevIgnore { .. } | E::Destination(_) | E::RegistriesFile { .. } => {
+                Self::new(ExitCode::Usage, &error).class(Some("usage"))
+            }
             E::NoSuchImage { ref nearest, ref names, .. } => {
                 let found = Self::new(ExitCode::Usage, &error).class(Some("image-selection"));
                 match nearest {
@@ -216,7 +218,6 @@ impl From<ops::Error> for CommandError {
             E::NoDockerConfig => {
                 Self::new(ExitCode::Usage, &error).class(Some("usage")).hint("set DOCKER_CONFIG, or HOME")
             }
-            E::RegistriesFile { .. } => Self::new(ExitCode::Usage, &error).class(Some("usage")),
             E::GivenCredentials(_) => Self::new(ExitCode::Usage, &error)
                 .class(Some("usage"))
                 .hint("it holds HOST=USER:PASSWORD entries, with white space between them"),

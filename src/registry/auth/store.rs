@@ -155,8 +155,8 @@ mod tests {
         }
     }
 
-    fn alice() -> Option<Credential> {
-        Some(Credential::Password { user: "alice".to_owned(), password: Secret::new("won:der") })
+    fn alice() -> Credential {
+        Credential::Password { user: "alice".to_owned(), password: Secret::new("won:der") }
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
         for registry in ["reg.example.org:5000", "index.docker.io"] {
             assert!(matches!(home.save(registry).unwrap(), Kept::File(_)));
         }
-        assert_eq!((home.find("reg.example.org:5000"), home.find("docker.io")), (alice(), alice()));
+        assert_eq!((home.find("reg.example.org:5000"), home.find("docker.io")), (Some(alice()), Some(alice())));
         assert_eq!(home.find("reg.example.org"), None);
         assert!(home.text().contains(r#""https://index.docker.io/v1/": {"auth":"#), "{}", home.text());
         let mode = |name: &str| {
@@ -176,7 +176,7 @@ mod tests {
         };
         assert_eq!((mode("docker"), mode("docker/config.json")), (0o700, 0o600));
         assert!(home.remove("docker.io").unwrap() && !home.remove("docker.io").unwrap());
-        assert_eq!((home.find("reg.example.org:5000"), home.find("docker.io")), (alice(), None));
+        assert_eq!((home.find("reg.example.org:5000"), home.find("docker.io")), (Some(alice()), None));
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         home.save("h:1").unwrap();
         assert!(fs_err::symlink_metadata(&config).unwrap().is_symlink());
         assert_eq!(fs_err::metadata(&dotfile).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(home.find("h:1"), alice());
+        assert_eq!(home.find("h:1"), Some(alice()));
     }
 
     #[test]
