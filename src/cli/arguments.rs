@@ -10,7 +10,7 @@ use stages::Platform;
 use super::{CommandError, Context};
 use crate::config::{DebugSink, Dialect};
 use crate::giterminism::Mode;
-use crate::ops::{ProjectOptions, RegistryAccess, Repositories, TemplateOptions};
+use crate::ops::{ProjectOptions, RegistriesFile, RegistryAccess, Repositories, TemplateOptions};
 use crate::registry::Repository;
 use crate::ui::{self, ProgressMode};
 
@@ -66,25 +66,12 @@ pub(super) struct ProjectArguments {
     #[arg(long, value_name = "GLOB", env = "STAGER_DEV_IGNORE", value_delimiter = ',')]
     dev_ignore: Vec<String>,
 
-    /// Registries to reach without TLS, or with a certificate that nobody vouches for
-    #[arg(long, value_name = "HOST", env = "STAGER_INSECURE_REGISTRY", value_delimiter = ',')]
-    insecure_registry: Vec<String>,
+    #[command(flatten)]
+    registry: RegistryArguments,
 }
 
 impl ProjectArguments {
     pub(super) fn options(self, context: &Context) -> ProjectOptions {
-        let home = context.variable("HOME").map(PathBuf::from);
-        let docker_config = context
-            .variable("DOCKER_CONFIG")
-            .map(|directory| context.directory.join(directory))
-            .or_else(|| home.map(|home| home.join(".docker")));
-        let proxy = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
-            .iter()
-            .find_map(|name| context.variable(name))
-            .map(|proxy| {
-                let none = ["NO_PROXY", "no_proxy"].iter().find_map(|name| context.variable(name)).unwrap_or_default();
-                (proxy.to_owned(), none.to_owned())
-            });
         let twins = Twins::new(context, self.dir.as_deref(), self.config.as_deref(), self.dialect);
         let directory = self.dir.or_else(|| twins.variable("WERF_DIR").map(PathBuf::from)).unwrap_or_default();
         let directory = context.directory.join(directory);
@@ -116,7 +103,50 @@ impl ProjectArguments {
             dev_ignore: self.dev_ignore.into_iter().chain(twins.variables("WERF_DEV_IGNORE")).collect(),
             platforms: self.platform,
             env: context.env.clone(),
-            registry: RegistryAccess { docker_config, insecure: self.insecure_registry, proxy },
+            registry: self.registry.access(context),
+        }
+    }
+}
+
+/// How registries are reached.
+#[derive(Debug, Args)]
+pub(super) struct RegistryArguments {
+    /// Registries to reach without TLS, or with a certificate that nobody vouches for
+    #[arg(long, value_name = "HOST", env = "STAGER_INSECURE_REGISTRY", value_delimiter = ',')]
+    insecure_registry: Vec<String>,
+
+    /// Mirrors and certificates of registries; by default stager/registries.yaml of the user's configuration
+    #[arg(long, value_name = "FILE", env = "STAGER_REGISTRIES_FILE")]
+    registries_file: Option<PathBuf>,
+}
+
+impl RegistryArguments {
+    /// With what the environment says of registries.
+    pub(super) fn access(self, context: &Context) -> RegistryAccess {
+        let home = context.variable("HOME").map(PathBuf::from);
+        let docker_config = context
+            .variable("DOCKER_CONFIG")
+            .map(|directory| context.directory.join(directory))
+            .or_else(|| home.map(|home| home.join(".docker")));
+        let proxy = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
+            .iter()
+            .find_map(|name| context.variable(name))
+            .map(|proxy| {
+                let none = ["NO_PROXY", "no_proxy"].iter().find_map(|name| context.variable(name)).unwrap_or_default();
+                (proxy.to_owned(), none.to_owned())
+            });
+        RegistryAccess {
+            docker_config,
+            insecure: self.insecure_registry,
+            credentials: context.registry_auth.clone(),
+            registries: match self.registries_file {
+                Some(file) => RegistriesFile::Named(context.directory.join(file)),
+                None => context
+                    .config_home()
+                    .map_or(RegistriesFile::None, |home| RegistriesFile::Usual(home.join("stager/registries.yaml"))),
+            },
+            docker_certificates: Some(PathBuf::from("/etc/docker/certs.d")),
+            proxy,
         }
     }
 }

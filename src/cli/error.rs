@@ -107,6 +107,11 @@ impl CommandError {
         Self { code: ExitCode::Backend, class: None, ..Self::usage_text(message) }
     }
 
+    /// Ctrl-C at a question.
+    pub(super) fn interrupted() -> Self {
+        Self { code: ExitCode::Interrupted, class: None, ..Self::usage_text("interrupted") }
+    }
+
     /// What giterminism refuses, each with its remedy.
     pub(super) fn refused(diagnostics: Vec<Diagnostic>, sources: Vec<SourceFile>) -> Self {
         Self { code: ExitCode::Giterminism, class: None, diagnostics, sources, ..Self::usage_text("") }
@@ -191,7 +196,9 @@ impl From<ops::Error> for CommandError {
             E::Pattern { .. } | E::NothingChosen { .. } => {
                 Self::new(ExitCode::Usage, &error).class(Some("image-selection"))
             }
-            E::DevIgnore { .. } | E::Destination(_) => Self::new(ExitCode::Usage, &error).class(Some("usage")),
+            E::DevIgnore { .. } | E::Destination(_) | E::RegistriesFile { .. } => {
+                Self::new(ExitCode::Usage, &error).class(Some("usage"))
+            }
             E::NoSuchImage { ref nearest, ref names, .. } => {
                 let found = Self::new(ExitCode::Usage, &error).class(Some("image-selection"));
                 match nearest {
@@ -216,6 +223,13 @@ impl From<ops::Error> for CommandError {
                 Self::new(ExitCode::Backend, &error)
             }
             E::Git(ref git) => Self::new(ExitCode::Usage, &error).class(git.code()),
+            E::NoDockerConfig => {
+                Self::new(ExitCode::Usage, &error).class(Some("usage")).hint("set DOCKER_CONFIG, or HOME")
+            }
+            E::GivenCredentials(_) => Self::new(ExitCode::Usage, &error)
+                .class(Some("usage"))
+                .hint("it holds HOST=USER:PASSWORD entries, with white space between them"),
+            E::Login(ref registry) => Self::from_login(&error, registry),
         }
     }
 }
@@ -302,13 +316,28 @@ impl CommandError {
         }
     }
 
+    fn from_login(error: &dyn StdError, registry: &registry::Error) -> Self {
+        let found = Self::new(ExitCode::Backend, error);
+        match registry {
+            registry::Error::Cancelled { .. } => Self { code: ExitCode::Interrupted, ..found },
+            registry::Error::Unauthorized { .. } | registry::Error::Denied { .. } => {
+                found.hint("nothing is kept; some registries want an access token in place of the password")
+            }
+            registry::Error::NotFound { .. } | registry::Error::Protocol { .. } => found.hint("is this a registry?"),
+            registry::Error::Unreachable { .. } | registry::Error::Timeout { .. } => {
+                found.hint("is the registry up, and reachable from here?")
+            }
+            _ => found,
+        }
+    }
+
     fn from_registry(error: &dyn StdError, registry: &registry::Error) -> Self {
         let found = Self::new(ExitCode::Backend, error);
         match registry {
             registry::Error::Cancelled { .. } => Self { code: ExitCode::Interrupted, ..found },
             registry::Error::NotFound { .. } => found.hint("is the name right, with its registry and tag?"),
-            registry::Error::Unauthorized { .. } | registry::Error::Denied { .. } => {
-                found.hint("log in with `docker login`: stager reads docker's config.json")
+            registry::Error::Unauthorized { task, .. } | registry::Error::Denied { task, .. } => {
+                found.hint(format!("log in with `stager login {}`", task.registry()))
             }
             registry::Error::Unreachable { .. } | registry::Error::Timeout { .. } => {
                 found.hint("is the registry up, and reachable from here? what is built so far is kept")

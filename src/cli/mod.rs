@@ -11,6 +11,7 @@ mod doctor;
 mod error;
 mod giterminism;
 mod interrupt;
+mod login;
 mod plan;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -38,6 +39,10 @@ enum Command {
     /// See what giterminism makes of the project
     #[command(subcommand)]
     Giterminism(giterminism::Command),
+    /// Log in to a registry: check a password and keep it where docker does
+    Login(login::Arguments),
+    /// Remove what is kept of a login
+    Logout(login::LogoutArguments),
     /// Print what a job of a CI system should export
     CiEnv(ci_env::Arguments),
     /// Show what this machine lets builds do, and what to change where it doesn't
@@ -61,6 +66,8 @@ pub fn main() -> u8 {
         Command::Plan(arguments) => plan::run(&context, arguments),
         Command::Config(command) => config::run(&context, command),
         Command::Giterminism(command) => giterminism::run(&context, command),
+        Command::Login(arguments) => login::run(&context, arguments),
+        Command::Logout(arguments) => login::run_logout(&context, arguments),
         Command::CiEnv(arguments) => ci_env::run(&context, &arguments, &Cli::command()),
         Command::Doctor(arguments) => doctor::run(&context, &arguments),
         Command::Completion(arguments) => completion::run(&arguments),

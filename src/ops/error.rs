@@ -1,5 +1,7 @@
 //! Why an operation failed.
 
+use std::path::PathBuf;
+
 use stages::{BlobId, ImageName};
 
 use crate::builder::BuilderError;
@@ -144,6 +146,24 @@ pub enum Error {
     /// A thread ended without an answer.
     #[error("a worker ended without an answer")]
     WorkerDied,
+    /// There is no place for credentials.
+    #[error("there is no directory of docker's config to keep credentials in")]
+    NoDockerConfig,
+    /// The settings for registries can't be read.
+    #[error("cannot read the settings for registries, {}", path.display())]
+    RegistriesFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Credentials of the environment.
+    #[error("STAGER_REGISTRY_AUTH cannot be used")]
+    GivenCredentials(#[source] registry::Error),
+    /// Logging in or out.
+    #[error(transparent)]
+    Login(registry::Error),
     /// A stage that was there is gone.
     #[error("the last stage of image `{image}` was removed while this build ran")]
     Vanished {

@@ -1,10 +1,12 @@
 //! The operations behind the commands: options in, report out. No clap, no terminal.
 
+mod access;
 mod build;
 mod ci_env;
 mod error;
 mod giterminism;
 mod includes;
+mod login;
 mod logins;
 mod mapped;
 mod namespace;
@@ -13,10 +15,12 @@ mod repositories;
 mod selection;
 mod unmatched;
 
+pub use access::{RegistriesFile, RegistryAccess};
 pub use build::{BuildOptions, Built, build};
 pub use ci_env::{CiEnv, CiEnvError, CiEnvOptions, CiSystem, ci_env};
 pub use error::Error;
 pub use giterminism::{Checked, RefusedItem, check_giterminism};
-pub use project::{OpenProject, ProjectFiles, ProjectOptions, RegistryAccess, TemplateOptions};
+pub use login::{LoggedIn, LoginOptions, login, logout};
+pub use project::{OpenProject, ProjectFiles, ProjectOptions, TemplateOptions};
 pub use repositories::Repositories;
 pub use selection::{Selection, select};

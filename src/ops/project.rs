@@ -11,6 +11,7 @@ use stages::plan::Plan;
 use stages::spec::{Project, SecretSource};
 use stages::{BlobId, ImageName, ObjectId, Platform};
 
+use super::access::RegistryAccess;
 use super::mapped::Mapped;
 use super::{Error, includes, logins, unmatched};
 use crate::builder::CancelToken;
@@ -65,17 +66,6 @@ pub struct TemplateOptions {
     pub now: i64,
     /// Takes what debug functions print.
     pub debug: Option<DebugSink>,
-}
-
-/// How registries are reached.
-#[derive(Debug, Clone, Default)]
-pub struct RegistryAccess {
-    /// The directory of docker's `config.json`.
-    pub docker_config: Option<PathBuf>,
-    /// Registries that may be reached without TLS, or with a certificate that nobody vouches for.
-    pub insecure: Vec<String>,
-    /// An http proxy, and the hosts that it is not for.
-    pub proxy: Option<(String, String)>,
 }
 
 /// A project at its commit.
@@ -375,7 +365,7 @@ impl OpenProject {
         let ProjectFiles { repository, head, tree, gate, mode, .. } = files;
         let logins = logins::read(&gate, &config.logins).map_err(|problems| unusable(&config, problems))?;
         let remotes = remotes.with_logins(logins);
-        let registry = client(&options.registry, cancel, events);
+        let registry = options.registry.client(cancel, events)?;
         Ok(Self { repository, head, tree, gate, config, remotes, registry, mode })
     }
 
@@ -419,20 +409,4 @@ pub(super) fn remotes(store: &Path) -> Remotes {
 
 pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn client(access: &RegistryAccess, cancel: &CancelToken, events: &Arc<dyn EventSink>) -> Client {
-    let events = Arc::clone(events);
-    let settings = registry::Settings {
-        insecure_hosts: access.insecure.iter().cloned().collect(),
-        docker_config_dir: access.docker_config.clone(),
-        proxy: access.proxy.clone().map(|(url, no_proxy)| registry::Proxy { url, no_proxy }),
-        cancel: Arc::clone(cancel.flag()),
-        on_wait: Some(registry::WaitHook::new(move |wait| {
-            let what = format!("another try in {} s: {}", wait.delay.as_secs_f32().ceil(), wait.reason);
-            events.send(Event::Waiting { what });
-        })),
-        ..registry::Settings::default()
-    };
-    Client::new(settings)
 }

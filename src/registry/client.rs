@@ -16,7 +16,8 @@ use super::error::{Task, printable};
 use super::exchange::{Answered, Call, Core, Target};
 use super::manifest::{self, MAX_MANIFEST, RawManifest, recognise};
 use super::platform::select_platform;
-use super::reference::{Reference, Repository};
+use super::reference::{Reference, RegistryName, Repository};
+use super::retry::{Backoff, Patience};
 use super::settings::Settings;
 use super::upload::{self, Content, Mount, OpenBlob, Pushed, Upload, blob_task};
 use super::wire::Traffic;
@@ -31,6 +32,15 @@ const MAX_TAG_PAGES: usize = 10_000;
 
 /// How many indexes may lead to an image.
 const MAX_NESTING: usize = 3;
+
+/// What a registry makes of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginCheck {
+    /// It takes the credentials.
+    Accepted,
+    /// It lets everybody in, and did not look at them.
+    NotAsked,
+}
 
 /// A client for any number of registries. Clones share connections and tokens; all methods can be called from many
 /// threads at once.
@@ -61,29 +71,58 @@ impl Client {
         self.core.wire.traffic()
     }
 
+    /// Asks a registry whether it takes the credentials that there are for it.
+    pub fn check_login(&self, registry: &RegistryName) -> Result<LoginCheck, Error> {
+        let task = Task::new("log in to", registry);
+        let call = Call::new(&task, registry.as_str(), Method::GET, Target::Api(String::new()), Scopes::default());
+        let answered = self.core.retried(&call, &[200])?;
+        if !answered.is_own() {
+            return Err(Error::protocol(&task, format!("it leads to {}, which is no registry's way", answered.url)));
+        }
+        Ok(if answered.was_authorized() { LoginCheck::Accepted } else { LoginCheck::NotAsked })
+    }
+
     /// What a reference stands for now: the manifest's digest, size and media type. Usually one HEAD request.
     pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        self.pull(reference, |reference, patience| self.resolve_at(reference, patience))
+    }
+
+    /// A manifest or index, verified by its digest.
+    pub fn manifest(&self, reference: &Reference) -> Result<RawManifest, Error> {
+        self.pull(reference, |reference, patience| {
+            self.fetch_manifest(&Task::new("pull manifest", reference), reference, patience)
+        })
+    }
+
+    /// Asks the mirrors, then the registry itself.
+    fn pull<T>(
+        &self,
+        reference: &Reference,
+        ask: impl Fn(&Reference, Patience) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let core = &self.core;
+        core.mirrors.ask(&core.settings, reference.repository(), |repository, patience| {
+            ask(&reference.of(repository), patience)
+        })
+    }
+
+    fn resolve_at(&self, reference: &Reference, patience: Patience) -> Result<Descriptor, Error> {
         let task = Task::new("resolve", reference);
-        let call = accepting(Self::manifest_call(&task, reference, Method::HEAD));
+        let call = accepting(Self::manifest_call(&task, reference, Method::HEAD)).patience(patience);
         let answered = self.core.retried(&call, &[200, 400, 405, 501])?;
         if answered.status() == 200
             && let Some(descriptor) = described(&task, &answered, reference)?
         {
             return Ok(descriptor);
         }
-        Ok(self.fetch_manifest(&task, reference)?.descriptor())
-    }
-
-    /// A manifest or index, verified by its digest.
-    pub fn manifest(&self, reference: &Reference) -> Result<RawManifest, Error> {
-        self.fetch_manifest(&Task::new("pull manifest", reference), reference)
+        Ok(self.fetch_manifest(&task, reference, patience)?.descriptor())
     }
 
     /// The image for a platform: an index is followed to the manifest that fits. An image that is not in an index is
     /// taken as it is; its configuration says what platform it is for.
     pub fn image(&self, reference: &Reference, platform: &Platform) -> Result<(RawManifest, Manifest), Error> {
         let task = Task::new("pull manifest", reference);
-        let mut raw = self.fetch_manifest(&task, reference)?;
+        let mut raw = self.manifest(reference)?;
         for _ in 0..=MAX_NESTING {
             let index = match raw.parse()? {
                 Document::Manifest(manifest) => return Ok((raw, *manifest)),
@@ -105,7 +144,7 @@ impl Client {
         upload::has_blob(&self.core, &task, repository, digest, Scopes::pull(repository.path()))
     }
 
-    /// Opens a blob for reading. It comes from the registry (or where that redirects to), never from the URLs that a
+    /// Opens a blob for reading. It comes from a mirror or the registry (or where that redirects to), never from the URLs that a
     /// foreign layer names.
     pub fn blob(&self, repository: &Repository, digest: BlobId, size: u64) -> Result<BlobReader, Error> {
         BlobReader::open(Arc::clone(&self.core), repository, digest, size)
@@ -219,9 +258,9 @@ impl Client {
         Call::new(task, repository.registry(), method, Target::Api(path), Scopes::pull(repository.path()))
     }
 
-    fn fetch_manifest(&self, task: &Task, reference: &Reference) -> Result<RawManifest, Error> {
-        let call = accepting(Self::manifest_call(task, reference, Method::GET));
-        let mut backoff = super::retry::Backoff::new(&self.core.settings, task);
+    fn fetch_manifest(&self, task: &Task, reference: &Reference, patience: Patience) -> Result<RawManifest, Error> {
+        let call = accepting(Self::manifest_call(task, reference, Method::GET)).patience(patience);
+        let mut backoff = Backoff::new(&self.core.settings, task).with(patience);
         let (answered, bytes) = loop {
             let attempt = self.core.once(&call, &[200]).and_then(|mut answered| {
                 let bytes = self.core.read_body(task, &mut answered, MAX_MANIFEST)?;

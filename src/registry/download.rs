@@ -1,5 +1,6 @@
 //! Reading a blob: streamed, verified, resumed where a connection broke.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,17 +15,21 @@ use super::auth::Scopes;
 use super::error::Task;
 use super::exchange::{Answered, Call, Core, Target};
 use super::reference::Repository;
-use super::retry::{Backoff, Spent, check_cancel};
+use super::retry::{Backoff, Patience, Spent, check_cancel};
+use super::upload::blob_task;
 use super::wire::classify;
 use crate::sha256::Sha256;
 
 /// A blob's bytes. The last of them are given out only when the whole has the right size and digest, so a reader that
-/// got every byte has verified content. A cut or silent connection is resumed with a range request.
+/// got every byte has verified content. A cut or silent connection is resumed with a range request, that to a mirror at
+/// the next source.
 ///
 /// Errors are an [`Error`] inside of [`io::Error`]: see [`Error::from_io`].
 pub struct BlobReader {
     core: Arc<Core>,
     repository: Repository,
+    /// Where else it can be had.
+    others: VecDeque<Repository>,
     task: Task,
     digest: BlobId,
     size: u64,
@@ -72,10 +77,13 @@ impl Window {
 impl BlobReader {
     /// Opens the blob; the first request is sent before this returns, so a missing blob is an error here.
     pub(super) fn open(core: Arc<Core>, repository: &Repository, digest: BlobId, size: u64) -> Result<Self, Error> {
+        let mut others = VecDeque::from(core.mirrors.sources(&core.settings, repository));
+        let repository = others.pop_front().unwrap_or_else(|| repository.clone());
         let mut reader = Self {
             core,
-            repository: repository.clone(),
-            task: Task::new("pull blob", format_args!("{repository}@{digest}")),
+            task: blob_task("pull blob", &repository, digest),
+            repository,
+            others,
             digest,
             size,
             offset: 0,
@@ -113,9 +121,13 @@ impl BlobReader {
         let mut pending = failure;
         loop {
             let resuming = pending.is_some();
-            let waited = pending.take().map_or(Ok(()), |error| backoff.wait(error));
-            self.spent = backoff.spent();
-            waited?;
+            if let Some(error) = pending.take()
+                && !self.turn_away(&error)
+            {
+                let waited = backoff.wait(error);
+                self.spent = backoff.spent();
+                waited?;
+            }
             self.resumes += u32::from(resuming && self.offset > 0);
             match self.request() {
                 Ok(body) => {
@@ -127,10 +139,25 @@ impl BlobReader {
         }
     }
 
+    /// Goes on at the next source after a mirror's failure; `false` when this was the registry itself.
+    fn turn_away(&mut self, error: &Error) -> bool {
+        if matches!(error, Error::Cancelled { .. }) {
+            return false;
+        }
+        let Some(next) = self.others.pop_front() else { return false };
+        self.core.mirrors.failed(&self.core.settings, &self.repository, error);
+        self.task = blob_task("pull blob", &next, self.digest);
+        self.repository = next;
+        true
+    }
+
     fn request(&self) -> Result<Body, Error> {
         let path = format!("{}/blobs/{}", self.repository.path(), self.digest);
         let scopes = Scopes::pull(self.repository.path());
         let mut call = Call::new(&self.task, self.repository.registry(), Method::GET, Target::Api(path), scopes);
+        if !self.others.is_empty() {
+            call = call.patience(Patience::Once);
+        }
         if self.offset > 0 {
             call = call.header(RANGE, &format!("bytes={}-", self.offset));
         }
@@ -235,6 +262,8 @@ impl BlobReader {
     }
 
     fn verify(&mut self) -> Result<(), Error> {
+        // Whatever comes out, no other source can change it: the bytes are given out.
+        self.others.clear();
         // A body without a length could go on; reading its end also gives the connection back.
         if let Some(mut body) = self.body.take() {
             let extra = body.reader.read(&mut [0; 1]).unwrap_or(0);

@@ -26,9 +26,14 @@ impl Task {
         self.0.0
     }
 
-    /// The object: a reference, or a repository with a digest.
+    /// The object: a reference, a repository with a digest, a registry.
     pub fn object(&self) -> &str {
         &self.0.1
+    }
+
+    /// The registry that the object is in: all objects that need a login begin with it.
+    pub fn registry(&self) -> &str {
+        self.object().split('/').next().unwrap_or_default()
     }
 }
 
@@ -70,10 +75,26 @@ pub enum Error {
         /// The rule it breaks.
         reason: &'static str,
     },
+    /// A registry's name that does not parse.
+    #[error("invalid registry name `{text}`: it must be host, host:port or [ipv6]:port")]
+    InvalidRegistry {
+        /// The text as given, made printable.
+        text: String,
+    },
     /// A setting that can't be used, such as a certificate file without certificates.
     #[error("cannot use the registry settings: {reason}")]
     Settings {
         /// What is wrong.
+        reason: String,
+    },
+    /// The user's credentials could not be written.
+    #[error("cannot {action} the credentials for {host}: {reason}")]
+    Store {
+        /// `save` or `remove`.
+        action: &'static str,
+        /// The registry they are for.
+        host: String,
+        /// What is wrong; names the file or helper.
         reason: String,
     },
     /// The user's credentials could not be read.

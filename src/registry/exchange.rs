@@ -14,8 +14,9 @@ use super::Error;
 use super::address::{Url, bare_host, is_loopback, is_private_literal};
 use super::auth::{Challenge, Context, Refused, Scopes, Secret, Session};
 use super::error::{Answer, Task, from_answer, read_message};
+use super::mirrors::Mirrors;
 use super::reference::DOCKER_HUB;
-use super::retry::{Backoff, check_cancel, parse_retry_after};
+use super::retry::{Backoff, Patience, check_cancel, parse_retry_after};
 use super::settings::Settings;
 use super::token::TokenAccess;
 use super::wire::{Body, Failure, Kind, Wire, lock, read_bounded};
@@ -42,6 +43,7 @@ pub(super) struct Call<'a> {
     pub(super) scopes: Scopes,
     /// The answer may take long, as the registry works on what it got.
     pub(super) commit: bool,
+    pub(super) patience: Patience,
 }
 
 #[derive(Clone)]
@@ -55,7 +57,8 @@ pub(super) enum Target {
 impl<'a> Call<'a> {
     pub(super) fn new(task: &'a Task, registry: &'a str, method: Method, target: Target, scopes: Scopes) -> Self {
         let headers = HeaderMap::new();
-        Self { task, registry, method, target, headers, body: Body::None, scopes, commit: false }
+        let (body, patience) = (Body::None, Patience::Retry);
+        Self { task, registry, method, target, headers, body, scopes, commit: false, patience }
     }
 
     /// Adds a header whose value we made ourselves.
@@ -66,6 +69,10 @@ impl<'a> Call<'a> {
 
     pub(super) fn body(self, body: Body<'a>) -> Self {
         Self { body, ..self }
+    }
+
+    pub(super) fn patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     pub(super) fn commit(self) -> Self {
@@ -87,6 +94,16 @@ impl Answered {
         self.response.status().as_u16()
     }
 
+    /// Whether it came from the registry's own origin, and not from where that redirects to.
+    pub(super) fn is_own(&self) -> bool {
+        self.own_origin
+    }
+
+    /// Whether the request said who we are.
+    pub(super) fn was_authorized(&self) -> bool {
+        self.sent.is_some()
+    }
+
     /// A header's text, when it is printable.
     pub(super) fn header(&self, name: impl ureq::http::header::AsHeaderName) -> Option<&str> {
         self.response.headers().get(name).and_then(|value| value.to_str().ok())
@@ -105,18 +122,25 @@ pub(super) enum Trust {
 pub(super) struct Core {
     pub(super) settings: Settings,
     pub(super) wire: Wire,
+    pub(super) mirrors: Mirrors,
     sessions: Mutex<BTreeMap<String, Arc<Mutex<Session>>>>,
     schemes: Mutex<BTreeMap<String, &'static str>>,
 }
 
 impl Core {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { wire: Wire::new(settings.clone()), settings, sessions: Mutex::default(), schemes: Mutex::default() }
+        Self {
+            wire: Wire::new(settings.clone()),
+            settings,
+            mirrors: Mirrors::default(),
+            sessions: Mutex::default(),
+            schemes: Mutex::default(),
+        }
     }
 
     /// Sends the call until it brings one of the statuses in `good`, as the retry policy allows.
     pub(super) fn retried(&self, call: &Call<'_>, good: &[u16]) -> Result<Answered, Error> {
-        let mut backoff = Backoff::new(&self.settings, call.task);
+        let mut backoff = Backoff::new(&self.settings, call.task).with(call.patience);
         loop {
             match self.once(call, good) {
                 Ok(answered) => return Ok(answered),
@@ -133,7 +157,7 @@ impl Core {
 
     fn authenticated(&self, call: &Call<'_>) -> Result<Answered, Error> {
         let session = Arc::clone(lock(&self.sessions).entry(call.registry.to_owned()).or_default());
-        let server = TokenAccess { core: self, task: call.task, registry: call.registry };
+        let server = TokenAccess { core: self, task: call.task, registry: call.registry, patience: call.patience };
         let context = Context { settings: &self.settings, task: call.task, registry: call.registry, server: &server };
         let mut authorization = lock(&session).begin(&context, &call.scopes)?;
         let mut challenges = 0;
@@ -257,10 +281,9 @@ impl Core {
     }
 
     pub(super) fn trust(&self, authority: &str) -> Trust {
-        let insecure = &self.settings.insecure_hosts;
         if is_loopback(authority) {
             Trust::Loopback
-        } else if insecure.contains(authority) || insecure.contains(bare_host(authority)) {
+        } else if self.settings.is_insecure(authority) {
             Trust::Insecure
         } else {
             Trust::Checked

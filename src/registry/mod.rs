@@ -12,9 +12,12 @@
 //! - **Credentials go to one place**: the registry they are kept for, and the token server it names. They leave with no
 //!   redirect, and show up in no message.
 //!
-//! The layers, from the bottom: `wire` sends one request; `exchange` finds scheme and host, authenticates and
-//! follows redirects; `token` and `auth` know who we are; `download`, `upload` and `client` are the operations. Mirrors
-//! will go where `exchange` turns a registry's name into a host; a table of requests and bytes is [`Traffic`].
+//! - **Mirrors serve pulls only**: what names a digest is verified wherever it comes from; whatever writes goes to the
+//!   registry itself.
+//!
+//! The layers, from the bottom: `wire` sends one request, with what `tls` and `hosts` know of certificates; `exchange` finds
+//! scheme and host, authenticates and follows redirects; `token` and `auth` know who we are; `mirrors` knows where else a
+//! repository is; `download`, `upload` and `client` are the operations. A table of requests and bytes is [`Traffic`].
 
 mod address;
 mod auth;
@@ -22,11 +25,14 @@ mod client;
 mod download;
 mod error;
 mod exchange;
+mod hosts;
 mod manifest;
+mod mirrors;
 mod platform;
 mod reference;
 mod retry;
 mod settings;
+mod tls;
 mod token;
 mod upload;
 mod wire;
@@ -36,11 +42,13 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use client::Client;
+pub use auth::{CredentialStore, GivenCredentials, Kept, Secret};
+pub use client::{Client, LoginCheck};
 pub use download::BlobReader;
 pub use error::{Answer, Error, Task};
+pub use hosts::{Certificates, ClientIdentity, HostSettings};
 pub use manifest::RawManifest;
-pub use reference::{DOCKER_HUB, Reference, Repository};
+pub use reference::{DOCKER_HUB, Mirror, Reference, RegistryName, Repository};
 pub use settings::{Proxy, RetryPolicy, Settings, Timeouts, Wait, WaitHook};
 pub use upload::{Mount, OpenBlob, Pushed, Upload};
 pub use wire::Traffic;

@@ -4,6 +4,7 @@
 //! is a registry; anything else is a repository of Docker Hub, where a name without a slash belongs
 //! to `library/`.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -16,6 +17,80 @@ pub const DOCKER_HUB: &str = "docker.io";
 
 /// The longest repository name that registries accept, in bytes.
 const MAX_NAME: usize = 255;
+
+/// A registry's name: `host[:port]` in lower case; `docker.io` for Docker Hub, whichever of its names was given.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegistryName(String);
+
+impl RegistryName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RegistryName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for RegistryName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RegistryName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let host = match text.strip_prefix("https://") {
+            Some(rest) => rest.strip_suffix('/').unwrap_or(rest),
+            None => text,
+        };
+        let host = if host == "index.docker.io/v1" { DOCKER_HUB } else { host };
+        if !is_host(host) {
+            // What is before an @ may be a password.
+            let shown = text.rsplit('@').next().unwrap_or_default();
+            return Err(Error::InvalidRegistry { text: super::error::printable(shown, 300) });
+        }
+        let host = host.to_ascii_lowercase();
+        let is_hub = matches!(host.as_str(), "index.docker.io" | "registry-1.docker.io");
+        Ok(Self(if is_hub { DOCKER_HUB.to_owned() } else { host }))
+    }
+}
+
+/// Where the repositories of another registry can be had as well: a registry, and perhaps a path that theirs follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    registry: RegistryName,
+    prefix: String,
+}
+
+impl Mirror {
+    /// The registry of the mirror itself.
+    pub fn registry(&self) -> &RegistryName {
+        &self.registry
+    }
+}
+
+/// Reads `[https://]host[:port][/path]`.
+impl FromStr for Mirror {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let rest = text.strip_prefix("https://").unwrap_or(text);
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = path.trim_end_matches('/');
+        let registry = host.parse()?;
+        if path.is_empty() {
+            return Ok(Self { registry, prefix: String::new() });
+        }
+        check_path(rest, path)?;
+        Ok(Self { registry, prefix: format!("{path}/") })
+    }
+}
 
 /// A repository: a registry and a path in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +108,11 @@ impl Repository {
     /// The path within the registry, such as `library/debian`.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The same repository as a mirror has it.
+    pub(super) fn on(&self, mirror: &Mirror) -> Self {
+        Self { registry: mirror.registry.0.clone(), path: format!("{}{}", mirror.prefix, self.path) }
     }
 
     /// The reference to a tag of this repository.
@@ -104,6 +184,11 @@ impl Reference {
     /// The manifest's digest when the reference pins it; it then decides, and the tag is a remark.
     pub fn digest(&self) -> Option<BlobId> {
         self.digest
+    }
+
+    /// The same tag or digest of another repository.
+    pub(super) fn of(&self, repository: &Repository) -> Self {
+        Self { repository: repository.clone(), ..self.clone() }
     }
 
     /// What stands in a registry's manifest address: the digest, or else the tag.
@@ -269,6 +354,43 @@ mod tests {
         assert_eq!((both.tag(), both.selector()), (Some("tag"), digest.clone()));
         let pinned: Reference = format!("debian@{digest}").parse().unwrap();
         assert_eq!(pinned.to_string(), format!("docker.io/library/debian@{digest}"));
+    }
+
+    #[test]
+    fn registries_have_one_name_each() {
+        let cases = [
+            ("docker.io", "docker.io"),
+            ("index.docker.io", "docker.io"),
+            ("registry-1.docker.io", "docker.io"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("https://Registry.example.org/", "registry.example.org"),
+            ("registry.example.org:5000", "registry.example.org:5000"),
+            ("mirror", "mirror"),
+            ("[::1]:5000", "[::1]:5000"),
+        ];
+        for (text, name) in cases {
+            assert_eq!(text.parse::<RegistryName>().expect(text).as_str(), name);
+        }
+        for bad in ["", "http://h", "h/", "h/team", "h:port", "../h", ".", "..", "user:hush@h_x", "https://h/v2/"] {
+            let error = bad.parse::<RegistryName>().expect_err(bad).to_string();
+            assert!(error.contains("host:port") && !error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn mirrors_have_a_path_or_none() {
+        let debian: Repository = "debian".parse().unwrap();
+        for (text, repository) in [
+            ("mirror.local:5000", "mirror.local:5000/library/debian"),
+            ("mirror.local:5000/hub", "mirror.local:5000/hub/library/debian"),
+            ("https://mirror/a/b/", "mirror/a/b/library/debian"),
+        ] {
+            assert_eq!(debian.on(&text.parse().expect(text)).to_string(), repository);
+        }
+        for bad in ["", "http://h", "h:x", "h/A", "h/../x", "h//x", "h/a?b", "user:hush@h_/x"] {
+            let error = bad.parse::<Mirror>().expect_err(bad).to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
     }
 
     #[test]

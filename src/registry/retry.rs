@@ -15,10 +15,19 @@ const SLICE: Duration = Duration::from_millis(50);
 /// Bytes that count as progress; less would let a broken server hold a transfer for ever.
 const PROGRESS: u64 = 64 * 1024;
 
+/// Whether another attempt follows a failure that may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    Retry,
+    /// There is somebody else to ask.
+    Once,
+}
+
 /// The attempts of one operation.
 pub(super) struct Backoff<'a> {
     settings: &'a Settings,
     task: &'a Task,
+    patience: Patience,
     failures: u32,
     waited: Duration,
 }
@@ -30,7 +39,11 @@ impl<'a> Backoff<'a> {
 
     /// Goes on with what an earlier part of the operation has spent.
     pub(super) fn resumed(settings: &'a Settings, task: &'a Task, spent: Spent) -> Self {
-        Self { settings, task, failures: spent.failures, waited: spent.waited }
+        Self { settings, task, patience: Patience::Retry, failures: spent.failures, waited: spent.waited }
+    }
+
+    pub(super) fn with(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     pub(super) fn spent(&self) -> Spent {
@@ -40,7 +53,7 @@ impl<'a> Backoff<'a> {
     /// Waits after `error`, or gives it back when there is no sense in another attempt.
     pub(super) fn wait(&mut self, error: Error) -> Result<(), Error> {
         let policy = &self.settings.retry;
-        if !error.is_transient() {
+        if self.patience == Patience::Once || !error.is_transient() {
             return Err(error);
         }
         self.failures += 1;
@@ -54,7 +67,7 @@ impl<'a> Backoff<'a> {
         }
         self.waited += delay;
         if let Some(hook) = &self.settings.on_wait {
-            hook.call(&Wait { reason: &error, delay });
+            hook.call(&Wait { reason: &error, delay: Some(delay) });
         }
         sleep(self.settings, self.task, delay)
     }

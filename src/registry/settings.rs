@@ -1,11 +1,16 @@
 //! What a user or an engine decides about registry access.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+use super::address::bare_host;
+use super::auth::GivenCredentials;
+use super::hosts::HostSettings;
+use super::reference::RegistryName;
 
 /// Settings of a [`Client`](super::Client).
 #[derive(Debug, Clone)]
@@ -15,9 +20,15 @@ pub struct Settings {
     /// Registries (`host` or `host:port`) whose certificate is not checked, and that may be spoken to over plain http.
     /// Loopback hosts always are; they are tried over http first, the others over https first.
     pub insecure_hosts: BTreeSet<String>,
+    /// What else is set for single registries.
+    pub hosts: BTreeMap<RegistryName, HostSettings>,
+    /// Docker's directory of certificates, `/etc/docker/certs.d`: it has a directory for each registry.
+    pub docker_certificates: Option<PathBuf>,
     /// Certificate authorities to trust beside the system's, each a PEM text with one or more certificates.
     pub extra_ca: Vec<Vec<u8>>,
-    /// The directory of docker's `config.json`; without it every access is anonymous.
+    /// Credentials that come before those of docker's config.
+    pub credentials: GivenCredentials,
+    /// The directory of docker's `config.json`; without it only what is given identifies the user.
     pub docker_config_dir: Option<PathBuf>,
     /// An http proxy for all hosts but loopback ones.
     pub proxy: Option<Proxy>,
@@ -29,8 +40,17 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// Once true, every operation ends with [`Error::Cancelled`](super::Error::Cancelled).
     pub cancel: Arc<AtomicBool>,
-    /// Told about every wait before a new attempt.
+    /// Told about every failure that another attempt follows.
     pub on_wait: Option<WaitHook>,
+}
+
+impl Settings {
+    /// Whether a host may be spoken to without TLS, or with a certificate that is not checked.
+    pub(super) fn is_insecure(&self, authority: &str) -> bool {
+        let hosts = &self.insecure_hosts;
+        let set = || authority.parse::<RegistryName>().ok().and_then(|name| self.hosts.get(&name));
+        hosts.contains(authority) || hosts.contains(bare_host(authority)) || set().is_some_and(|host| host.insecure)
+    }
 }
 
 impl Default for Settings {
@@ -38,7 +58,10 @@ impl Default for Settings {
         Self {
             user_agent: concat!("stager/", env!("CARGO_PKG_VERSION")).to_owned(),
             insecure_hosts: BTreeSet::new(),
+            hosts: BTreeMap::new(),
+            docker_certificates: None,
             extra_ca: Vec::new(),
+            credentials: GivenCredentials::default(),
             docker_config_dir: None,
             proxy: None,
             parallelism: 4,
@@ -119,13 +142,13 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A wait before a new attempt.
+/// A new attempt after a failure.
 #[derive(Debug)]
 pub struct Wait<'a> {
-    /// What is waited for.
+    /// What failed.
     pub reason: &'a super::Error,
-    /// How long.
-    pub delay: Duration,
+    /// How long it is waited for; `None` asks somebody else at once.
+    pub delay: Option<Duration>,
 }
 
 /// A caller's function that is told about waits.

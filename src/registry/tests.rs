@@ -199,6 +199,45 @@ fn certificates_are_checked() {
     assert!(matches!(push(&Client::new(broken), &app, b"x"), Err(Error::Settings { .. })));
 }
 
+#[test]
+fn certificates_of_a_host_are_for_that_host() {
+    let Some(address) = own_address() else { return };
+    let Some(directory) = certificates(&address) else { return };
+    let config = tls_config(&directory);
+    let authority = directory.path().join("ca.pem");
+    let asking = format!("{}, clientcas: [{}]}}\n", config.trim_end().trim_end_matches('}'), authority.display());
+    let Some(server) = Registry::start_with(&address, &asking) else { return };
+    let app = repository(&format!("{address}:{}", server.port), "a");
+    let identity =
+        ClientIdentity { certificate: directory.path().join("cert.pem"), key: directory.path().join("key.pem") };
+    let with = |host: String, identity: Option<ClientIdentity>| {
+        let certificates = Certificates { authorities: vec![authority.clone()], identity };
+        let host = (host.parse().unwrap(), HostSettings { certificates, ..HostSettings::default() });
+        Client::new(Settings { hosts: [host].into(), ..patient_settings() })
+    };
+    let own = |identity| with(app.registry().to_owned(), identity);
+    push(&own(Some(identity.clone())), &app, b"x").unwrap();
+    let error = push(&own(None), &app, b"x").unwrap_err();
+    assert!(matches!(error, Error::Tls { .. } | Error::Disconnected { .. }), "a certificate is asked for: {error:?}");
+    let other = with(address.clone(), Some(identity.clone()));
+    let error = push(&other, &app, b"x").unwrap_err();
+    assert!(matches!(error, Error::Tls { .. }), "another port is another host: {error:?}");
+    let absent = own(Some(ClientIdentity { key: "/nonexistent/key".into(), ..identity.clone() }));
+    let error = push(&absent, &app, b"x").unwrap_err().to_string();
+    assert!(error.contains("/nonexistent/key"), "{error}");
+    let swapped = ClientIdentity { certificate: identity.key.clone(), key: identity.certificate.clone() };
+    assert!(push(&own(Some(swapped)), &app, b"x").unwrap_err().to_string().contains("holds no certificate"));
+
+    let docker = directory.path().join("certs.d");
+    let host = docker.join(app.registry());
+    fs_err::create_dir_all(&host).unwrap();
+    for (from, to) in [("ca.pem", "any.crt"), ("cert.pem", "client.cert"), ("key.pem", "client.key")] {
+        fs_err::copy(directory.path().join(from), host.join(to)).unwrap();
+    }
+    let settings = Settings { docker_certificates: Some(docker), ..patient_settings() };
+    push(&Client::new(settings), &app, b"x").unwrap();
+}
+
 /// This machine's address on some network; nothing is sent.
 fn own_address() -> Option<String> {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -256,6 +295,183 @@ fn certificates(address: &str) -> Option<tempfile::TempDir> {
     None
 }
 
+/// Settings with mirrors of a registry, and what is told about them.
+fn mirrored(registry: &str, mirrors: &[String]) -> (Settings, std::sync::Arc<Mutex<Vec<String>>>) {
+    let mirrors = mirrors.iter().map(|mirror| mirror.parse().unwrap()).collect();
+    let host = (registry.parse().unwrap(), HostSettings { mirrors, ..HostSettings::default() });
+    let told = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&told);
+    let hook = WaitHook::new(move |wait| seen.lock().unwrap().push(wait.reason.to_string()));
+    (Settings { hosts: [host].into(), on_wait: Some(hook), ..quick_settings() }, told)
+}
+
+const IMAGE: &[u8] = br#"{"schemaVersion":2,"config":{},"layers":[]}"#;
+
+/// A server that has one manifest and one blob, whatever they are called.
+fn having(manifest: &'static [u8], blob: Vec<u8>) -> Scripted {
+    Scripted::start(move |got| {
+        if got.path.contains("/blobs/") { Reply::new(200).body(blob.clone()) } else { Reply::new(200).body(manifest) }
+    })
+}
+
+/// The address of nobody.
+fn nobody() -> String {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    format!("127.0.0.1:{port}")
+}
+
+#[test]
+fn a_mirror_is_asked_first_and_the_registry_not_at_all() {
+    let blob = noise(20, 1000);
+    let (mirror, registry) = (having(IMAGE, blob.clone()), having(IMAGE, Vec::new()));
+    let (settings, told) = mirrored(&registry.host(), &[format!("{}/hub", mirror.host())]);
+    let client = Client::new(settings);
+    let app = repository(&registry.host(), "team/app");
+    assert_eq!(client.manifest(&app.with_tag("1").unwrap()).unwrap().bytes, IMAGE);
+    assert_eq!(pull(&client, &app, Sha256::of(&blob), 1000).unwrap(), blob);
+    let expected =
+        ["GET /v2/hub/team/app/manifests/1".to_owned(), format!("GET /v2/hub/team/app/blobs/{}", Sha256::of(&blob))];
+    assert_eq!((mirror.lines(), registry.lines()), (expected.to_vec(), Vec::new()));
+    assert!(told.lock().unwrap().is_empty());
+    let other = repository(&mirror.host(), "x");
+    client.manifest(&other.with_tag("1").unwrap()).unwrap();
+    assert_eq!(mirror.lines().last().unwrap(), "GET /v2/x/manifests/1", "a mirror itself has none");
+}
+
+#[test]
+fn what_mirrors_lack_comes_from_the_next_and_the_dead_are_asked_once() {
+    let blob = noise(21, 1000);
+    let (lacking, registry) = (Scripted::start(|_| Reply::new(404)), having(IMAGE, blob.clone()));
+    let busy = Scripted::start(|_| Reply::new(503).header("retry-after", 3600));
+    let dead = nobody();
+    let (settings, told) = mirrored(&registry.host(), &[dead.clone(), lacking.host(), busy.host()]);
+    let client = Client::new(settings);
+    let app = repository(&registry.host(), "a");
+    client.manifest(&app.with_tag("1").unwrap()).unwrap();
+    assert_eq!(client.resolve(&app.with_tag("1").unwrap()).unwrap().digest, Sha256::of(IMAGE));
+    assert_eq!(pull(&client, &app, Sha256::of(&blob), 1000).unwrap(), blob);
+    assert_eq!((lacking.lines().len(), busy.lines().len()), (3, 3), "one try for each");
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    let of_dead = told.iter().filter(|reason| reason.contains(&dead)).count();
+    assert_eq!((of_dead, told.len()), (1, 4), "what is not found is no failure: {told:?}");
+    let error = client.manifest(&repository(&nobody(), "a").with_tag("1").unwrap()).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "the registry itself is no mirror");
+}
+
+#[test]
+fn a_lying_mirror_changes_nothing() {
+    let blob = noise(22, 300_000);
+    let other = br#"{"schemaVersion":2,"config":{},"layers":null}"#;
+    let half = blob[..200_000].to_vec();
+    let mirror = Scripted::start(move |got| {
+        if got.path.contains("/blobs/") {
+            Reply::new(200).body(half.clone()).cut(300_000)
+        } else {
+            Reply::new(200).body(other)
+        }
+    });
+    let registry = flaky(blob.clone(), |_, _, _| None, true);
+    let (settings, _) = mirrored(&registry.host(), &[mirror.host()]);
+    let client = Client::new(settings);
+    let app = repository(&registry.host(), "a");
+    assert_eq!(pull(&client, &app, Sha256::of(&blob), 300_000).unwrap(), blob, "the rest is the registry's");
+    assert_eq!(registry.got()[0].header("range"), Some("bytes=200000-"));
+
+    let registry = having(IMAGE, Vec::new());
+    let (settings, told) = mirrored(&registry.host(), &[mirror.host()]);
+    let app = repository(&registry.host(), "a");
+    let client = Client::new(settings);
+    assert_eq!(client.manifest(&app.with_digest(Sha256::of(IMAGE))).unwrap().bytes, IMAGE);
+    assert!(told.lock().unwrap()[0].contains(&mirror.host()), "{told:?}");
+    assert_eq!(client.manifest(&app.with_tag("1").unwrap()).unwrap().bytes, other, "a tag is what the mirror says");
+    let wrong = having(IMAGE, noise(23, 1000));
+    let (settings, _) = mirrored(&registry.host(), &[wrong.host()]);
+    let mut reader = Client::new(settings).blob(&app, Sha256::of(b"right"), 1000).unwrap();
+    let error = Error::from_io(reader.read_to_end(&mut Vec::new()).unwrap_err()).unwrap();
+    assert!(matches!(error, Error::DigestMismatch { .. }) && error.to_string().contains(&wrong.host()), "{error}");
+    assert!(reader.read(&mut [0; 8]).is_err(), "a failed blob does not end");
+    assert!(!registry.lines().iter().any(|line| line.contains("/blobs/")), "and does not begin anew");
+}
+
+#[test]
+fn mirrors_have_their_own_credentials_and_get_no_pushes() {
+    let mirror = Scripted::start(|got| match got.header("authorization") {
+        Some("Basic bTptaXJyb3I=") => Reply::new(200).body(IMAGE),
+        _ => Reply::new(401).header("www-authenticate", "Basic realm=x"),
+    });
+    let registry = Scripted::start(|got| match got.method.as_str() {
+        "HEAD" => Reply::new(404),
+        "POST" => Reply::new(202).header("location", "/v2/a/blobs/uploads/1"),
+        "GET" => Reply::new(200).body(IMAGE),
+        _ => Reply::new(201),
+    });
+    let app = repository(&registry.host(), "a");
+    let tag = app.with_tag("1").unwrap();
+    let ask = |entries: String| {
+        let (settings, _) = mirrored(&registry.host(), &[mirror.host()]);
+        let client = Client::new(Settings { credentials: entries.parse().unwrap(), ..settings });
+        client.manifest(&tag).unwrap();
+        client
+    };
+    ask(format!("{}=r:registry {}=m:mirror", registry.host(), mirror.host()));
+    assert!(registry.lines().is_empty(), "the mirror lets its own user in");
+    let before = mirror.lines().len();
+    let client = ask(format!("{}=r:registry", registry.host()));
+    assert_eq!((mirror.lines().len(), registry.lines().len()), (before + 1, 1));
+    client.manifest(&tag).unwrap();
+    assert_eq!(mirror.lines().len(), before + 1, "it is not asked again");
+    assert!(mirror.got().iter().skip(before).all(|got| got.header("authorization").is_none()), "whose it is not");
+
+    let (settings, _) = mirrored(&registry.host(), &[mirror.host()]);
+    let (client, before) = (Client::new(settings), mirror.lines().len());
+    push(&client, &app, b"x").unwrap();
+    client.put_manifest(&tag, IMAGE, media_type::MANIFEST).unwrap();
+    assert!(!client.has_blob(&app, Sha256::of(b"x")).unwrap());
+    let _listing = client.tags(&app);
+    assert_eq!(mirror.lines().len(), before, "only pulls go to a mirror");
+}
+
+#[test]
+fn a_login_is_checked_by_the_registry_and_its_token_server() {
+    let servers = guarded(Vec::new());
+    let registry: RegistryName = servers.registry.host().parse().unwrap();
+    let ask = |registry: &RegistryName, password: &str| {
+        let credentials = GivenCredentials::one(registry.clone(), "alice", Secret::new(password));
+        Client::new(Settings { credentials, ..quick_settings() }).check_login(registry)
+    };
+    let error = ask(&registry, "wrong").unwrap_err();
+    assert!(matches!(error, Error::Unauthorized { .. }), "{error:?}");
+    assert!(!error.to_string().contains("d3Jvbmc="), "{error}");
+    assert_eq!(ask(&registry, "wonder").unwrap(), LoginCheck::Accepted);
+    assert_eq!(servers.tokens.lines().last().unwrap(), "GET /token?service=some%20registry&scope=repository:a:pull");
+}
+
+#[test]
+fn a_login_by_password_says_whether_anybody_looked() {
+    let server = Scripted::start(|got| match (got.path.as_str(), got.header("authorization")) {
+        ("/v2/", Some("Basic YWxpY2U6d29uZGVy")) => Reply::new(200),
+        ("/v2/", _) => Reply::new(401).header("www-authenticate", "Basic realm=x"),
+        _ => Reply::new(404),
+    });
+    let open = Scripted::start(|_| Reply::new(200));
+    let place = format!("http://{}/", open.host());
+    let elsewhere = Scripted::start(move |_| Reply::new(307).header("location", &place));
+    let ask = |server: &Scripted, password: &str| {
+        let registry: RegistryName = server.host().parse().unwrap();
+        let credentials = GivenCredentials::one(registry.clone(), "alice", Secret::new(password));
+        Client::new(Settings { credentials, ..quick_settings() }).check_login(&registry)
+    };
+    assert_eq!(ask(&server, "wonder").unwrap(), LoginCheck::Accepted);
+    let error = ask(&server, "wrong").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("cannot log in to {}: not authorised: the registry refuses the credentials", server.host())
+    );
+    assert_eq!(ask(&open, "any").unwrap(), LoginCheck::NotAsked);
+    assert!(open.got().iter().all(|got| got.header("authorization").is_none()));
+    assert!(matches!(ask(&elsewhere, "any"), Err(Error::Protocol { .. })), "a page is no registry");
+}
+
 /// A registry with one blob that wants tokens; blobs are on another host.
 struct Guarded {
     registry: Scripted,
@@ -278,6 +494,9 @@ fn guarded(blob: Vec<u8>) -> Guarded {
         (format!("http://{}/token", tokens.host()), format!("http://{}/blob?sig=secret-signature", storage.host()));
     let registry = Scripted::start(move |got| {
         if got.header("authorization") == Some("Bearer good") {
+            if got.path == "/v2/" {
+                return Reply::new(200);
+            }
             return Reply::new(307).header("location", &cdn);
         }
         let challenge = format!(r#"Bearer realm="{realm}",service="some registry",scope="repository:a:pull""#);
@@ -440,7 +659,7 @@ fn busy_registries_are_given_time() {
     let reference: Reference = format!("{}/a:b", registry.host()).parse().unwrap();
     assert_eq!(client.resolve(&reference).unwrap().size, 7);
     let waits = waits.lock().unwrap();
-    assert_eq!((waits.len(), waits[0].1), (3, Duration::ZERO), "{waits:?}");
+    assert_eq!((waits.len(), waits[0].1), (3, Some(Duration::ZERO)), "{waits:?}");
 
     let asks_too_much = Scripted::start(|_| Reply::new(429).header("retry-after", 86400).body("slow down"));
     let reference: Reference = format!("{}/a:b", asks_too_much.host()).parse().unwrap();

@@ -13,7 +13,7 @@ use super::address::{Url, encode, is_private_literal};
 use super::auth::{Credential, Secret, TokenRequest, TokenServer, basic};
 use super::error::{Task, from_answer};
 use super::exchange::{Core, Trust, api_host, secret_header};
-use super::retry::Backoff;
+use super::retry::{Backoff, Patience};
 use super::wire::{Body, Kind, read_bounded};
 
 /// The largest token answer that is read, in bytes.
@@ -24,6 +24,7 @@ pub(super) struct TokenAccess<'a> {
     pub(super) core: &'a Core,
     pub(super) task: &'a Task,
     pub(super) registry: &'a str,
+    pub(super) patience: Patience,
 }
 
 /// One prepared request.
@@ -39,7 +40,7 @@ struct Prepared {
 impl TokenServer for TokenAccess<'_> {
     fn token(&self, request: &TokenRequest<'_>) -> Result<Vec<u8>, Error> {
         let prepared = self.prepare(request)?;
-        let mut backoff = Backoff::new(&self.core.settings, self.task);
+        let mut backoff = Backoff::new(&self.core.settings, self.task).with(self.patience);
         loop {
             match self.fetch(&prepared, request.credential.is_some()) {
                 Ok(body) => return Ok(body),
@@ -166,7 +167,7 @@ mod tests {
         settings.insecure_hosts.insert("plain.example.com".to_owned());
         let core = Core::new(settings);
         let task = Task::new("pull manifest", "x");
-        TokenAccess { core: &core, task: &task, registry }.checked_realm(realm)
+        TokenAccess { core: &core, task: &task, registry, patience: Patience::Once }.checked_realm(realm)
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Method, Request, Response};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, AsSendBody, SendBody};
@@ -17,7 +16,9 @@ use ureq::{Agent, AsSendBody, SendBody};
 use super::Error;
 use super::address::{Url, is_loopback, is_private};
 use super::error::Task;
+use super::hosts::Certificates;
 use super::settings::Settings;
+use super::tls;
 
 /// How often the watcher looks at the cancel flag.
 const WATCH: Duration = Duration::from_millis(100);
@@ -111,17 +112,27 @@ pub(super) struct Counters {
     pub(super) received: AtomicU64,
 }
 
+type Agents = BTreeMap<(Kind, String), Agent>;
+
 /// The agents of one client.
 pub(super) struct Wire {
     settings: Settings,
-    agents: Arc<Mutex<BTreeMap<Kind, Agent>>>,
+    /// By kind, and by host where it has certificates of its own.
+    agents: Arc<Mutex<Agents>>,
+    certificates: Mutex<BTreeMap<String, Arc<Certificates>>>,
     book: Arc<AddressBook>,
     pub(super) counters: Arc<Counters>,
 }
 
 impl Wire {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, agents: Arc::default(), book: Arc::default(), counters: Arc::default() }
+        Self {
+            settings,
+            agents: Arc::default(),
+            certificates: Mutex::default(),
+            book: Arc::default(),
+            counters: Arc::default(),
+        }
     }
 
     pub(super) fn traffic(&self) -> Traffic {
@@ -146,7 +157,7 @@ impl Wire {
         headers: &HeaderMap,
         body: Body<'_>,
     ) -> Result<Response<ureq::Body>, Failure> {
-        let agent = self.agent(kind, is_loopback(url.authority()))?;
+        let agent = self.agent(kind, url)?;
         let mut request = Request::builder().method(method).uri(url.as_uri());
         for (name, value) in headers {
             request = request.header(name, value);
@@ -174,21 +185,38 @@ impl Wire {
         }
     }
 
-    fn agent(&self, kind: Kind, loopback: bool) -> Result<Agent, Failure> {
-        let kind = Kind { direct: loopback, ..kind };
+    fn agent(&self, kind: Kind, url: &Url) -> Result<Agent, Failure> {
+        let certificates = self.certificates(url)?;
+        let host = if certificates.is_empty() { String::new() } else { url.authority().to_ascii_lowercase() };
+        let key = (Kind { direct: is_loopback(url.authority()), ..kind }, host);
         let mut agents = lock(&self.agents);
-        if let Some(agent) = agents.get(&kind) {
+        if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
-        let agent = self.build(kind)?;
+        let agent = self.build(key.0, &certificates)?;
         if agents.is_empty() {
             watch(&self.settings, &self.agents);
         }
-        agents.insert(kind, agent.clone());
+        agents.insert(key, agent.clone());
         Ok(agent)
     }
 
-    fn build(&self, kind: Kind) -> Result<Agent, Failure> {
+    /// The certificates for that very host, looked for once. They are of use under TLS only.
+    fn certificates(&self, url: &Url) -> Result<Arc<Certificates>, Failure> {
+        if !url.is_https() {
+            return Ok(Arc::default());
+        }
+        let mut known = lock(&self.certificates);
+        if let Some(certificates) = known.get(url.authority()) {
+            return Ok(Arc::clone(certificates));
+        }
+        let found = Certificates::find(&self.settings, url.authority());
+        let found = Arc::new(found.map_err(|error| Failure::Settings(error.to_string()))?);
+        known.insert(url.authority().to_owned(), Arc::clone(&found));
+        Ok(found)
+    }
+
+    fn build(&self, kind: Kind, certificates: &Certificates) -> Result<Agent, Failure> {
         let timeouts = &self.settings.timeouts;
         if !self.settings.user_agent.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
             return Err(Failure::Settings("the user agent holds characters that HTTP can't carry".to_owned()));
@@ -201,7 +229,7 @@ impl Wire {
             .user_agent(self.settings.user_agent.as_str())
             .accept_encoding("identity")
             .proxy(if kind.direct { None } else { proxy(&self.settings)? })
-            .tls_config(tls(&self.settings, kind.verify)?)
+            .tls_config(tls::config(&self.settings, kind.verify, certificates)?)
             .timeout_resolve(Some(timeouts.resolve))
             .timeout_connect(Some(timeouts.connect))
             .timeout_per_read(Some(silence))
@@ -231,7 +259,7 @@ fn run(
 }
 
 /// Ends all connections once the flag is set; ends itself with the client.
-fn watch(settings: &Settings, agents: &Arc<Mutex<BTreeMap<Kind, Agent>>>) {
+fn watch(settings: &Settings, agents: &Arc<Mutex<Agents>>) {
     let (cancel, agents) = (Arc::clone(&settings.cancel), Arc::downgrade(agents));
     let body = move || {
         while Weak::strong_count(&agents) > 0 {
@@ -266,32 +294,6 @@ fn proxy(settings: &Settings) -> Result<Option<ureq::Proxy>, Failure> {
         builder = builder.no_proxy(host);
     }
     builder.build().map(Some).map_err(|_| bad("cannot be used"))
-}
-
-fn tls(settings: &Settings, verify: bool) -> Result<TlsConfig, Failure> {
-    let builder = TlsConfig::builder();
-    if !verify {
-        return Ok(builder.disable_verification(true).build());
-    }
-    let system = rustls_native_certs::load_native_certs().certs;
-    let mut roots: Vec<Certificate<'static>> =
-        system.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    let without_system = roots.is_empty();
-    for pem in &settings.extra_ca {
-        let before = roots.len();
-        for item in parse_pem(pem) {
-            match item {
-                Ok(PemItem::Certificate(certificate)) => roots.push(certificate),
-                Ok(_) => {}
-                Err(error) => return Err(Failure::Settings(format!("a CA certificate does not parse: {error}"))),
-            }
-        }
-        if roots.len() == before {
-            return Err(Failure::Settings("a CA file holds no certificate".to_owned()));
-        }
-    }
-    let roots = if without_system && settings.extra_ca.is_empty() { RootCerts::WebPki } else { roots.into() };
-    Ok(builder.root_certs(roots).build())
 }
 
 /// Sorts ureq's errors by what a caller can do about them.

@@ -4,10 +4,12 @@
 
 pub mod diagnostics;
 mod progress;
+mod prompt;
 mod text;
 
 pub use diagnostics::render;
 pub use progress::{Progress, ProgressMode};
+pub use prompt::{ask, ask_secret};
 pub use text::{duration, printable, size};
 
 use std::io::{self, Write};

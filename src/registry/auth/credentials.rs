@@ -18,7 +18,7 @@ use crate::registry::settings::Settings;
 const MAX_CONFIG: u64 = 4 << 20;
 
 /// How often a running helper is looked at.
-const SLICE: Duration = Duration::from_millis(50);
+pub(super) const SLICE: Duration = Duration::from_millis(50);
 
 /// What identifies the user to one registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +32,11 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
-    /// The credential for a registry's name, from the files and helpers the settings name.
+    /// The credential for a registry's name: as the settings have it, else from the files and helpers they name.
     pub(crate) fn find(settings: &Settings, task: &Task, registry: &str) -> Result<Option<Self>, Error> {
+        if let Some(given) = settings.credentials.find(registry) {
+            return Ok(Some(given.clone()));
+        }
         let Some(directory) = &settings.docker_config_dir else { return Ok(None) };
         let path = directory.join("config.json");
         let fail = |reason: String| Error::Credentials { host: registry.to_owned(), reason };
@@ -51,7 +54,7 @@ impl Credential {
 }
 
 /// The names under which docker keeps the credentials of a registry.
-fn keys(registry: &str) -> Vec<&str> {
+pub(super) fn keys(registry: &str) -> Vec<&str> {
     if registry == DOCKER_HUB {
         vec!["https://index.docker.io/v1/", "index.docker.io", DOCKER_HUB]
     } else {
@@ -59,7 +62,7 @@ fn keys(registry: &str) -> Vec<&str> {
     }
 }
 
-fn read_config(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read_config(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs_err::metadata(path) {
         Ok(metadata) if metadata.len() > MAX_CONFIG => {
             Err(io::Error::other(format!("{} is larger than 4 MiB", path.display())))
@@ -136,6 +139,7 @@ fn understand(answer: Result<DockerCredential, CredentialRetrievalError>) -> Res
 
 #[cfg(test)]
 mod tests {
+    use super::super::GivenCredentials;
     use super::*;
 
     fn find(config: &str, registry: &str) -> Result<Option<Credential>, Error> {
@@ -168,6 +172,11 @@ mod tests {
             assert_eq!(find(config, other).unwrap(), None, "{other}");
         }
         assert!(!format!("{:?}", password("alice", "wonder")).contains("wonder"));
+        let given: GivenCredentials = "reg.example.com=bob:builder".parse().unwrap();
+        let settings =
+            Settings { credentials: given, docker_config_dir: Some("/dev/null".into()), ..Settings::default() };
+        let found = Credential::find(&settings, &Task::new("test", "x"), "reg.example.com").unwrap();
+        assert_eq!(found, Some(password("bob", "builder")), "what is given comes first");
     }
 
     #[test]

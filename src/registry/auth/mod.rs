@@ -5,13 +5,20 @@
 //! [`Secret`], which neither `Debug` nor an error shows.
 
 mod challenge;
+mod config_file;
 mod credentials;
+mod given;
+mod helper;
 mod scope;
 mod secret;
 mod session;
+mod store;
+
+pub use given::GivenCredentials;
+pub use secret::Secret;
+pub use store::{CredentialStore, Kept};
 
 pub(super) use challenge::Challenge;
 pub(super) use credentials::Credential;
 pub(super) use scope::Scopes;
-pub(super) use secret::Secret;
 pub(super) use session::{Context, Refused, Session, TokenRequest, TokenServer, basic};

@@ -4,10 +4,11 @@ use std::fmt;
 
 /// Text that must not be shown.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
+pub struct Secret(String);
 
 impl Secret {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// Takes the text in.
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 

@@ -22,11 +22,21 @@ pub(crate) struct Request {
 
 impl Registry {
     pub(crate) fn start() -> Result<Self, Missing> {
+        Self::start_with("")
+    }
+
+    /// One that lets in nobody but `alice`, whose password is `wonder land`.
+    pub(crate) fn start_private() -> Result<Self, Missing> {
+        Self::start_with("auth: {htpasswd: {realm: test, path: DIRECTORY/passwords}}\n")
+    }
+
+    fn start_with(more: &str) -> Result<Self, Missing> {
         let program = find("docker-registry")?;
         let directory = Daemon::directory("registry");
         let configuration = directory.join("config.yml");
-        let storage = directory.join("data");
-        fs::write(&configuration, CONFIGURATION.replace("STORAGE", storage.to_str().unwrap())).unwrap();
+        let text = format!("{CONFIGURATION}{more}").replace("DIRECTORY", directory.to_str().unwrap());
+        fs::write(&configuration, text).unwrap();
+        fs::write(directory.join("passwords"), PASSWORDS).unwrap();
         let daemon = Daemon::start(directory, &program, &["serve", configuration.to_str().unwrap()]);
         let mut address = None;
         wait_until("the registry to listen", || {
@@ -96,9 +106,12 @@ impl Registry {
 
 const CONFIGURATION: &str = "version: 0.1
 log: {level: info, accesslog: {disabled: false}}
-storage: {filesystem: {rootdirectory: STORAGE}, delete: {enabled: true}}
+storage: {filesystem: {rootdirectory: DIRECTORY/data}, delete: {enabled: true}}
 http: {addr: '127.0.0.1:0'}
 ";
+
+/// `alice:wonder land`, by bcrypt.
+const PASSWORDS: &str = "alice:$2b$04$v88cfF5SJggzbXbvM5asfu1qgDwqxkB7ZbNsqdQI1BHhlYEdSm6NO\n";
 
 fn listening(log: &str) -> Option<String> {
     let (_, rest) = log.split_once("listening on ")?;

@@ -1,7 +1,7 @@
 //! Runs of programs: a scrubbed environment, a deadline, the whole output.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,6 +21,7 @@ pub(crate) struct Run {
     cwd: PathBuf,
     user: Option<(u32, u32)>,
     umask: Option<String>,
+    input: Option<String>,
     deadline: Duration,
 }
 
@@ -53,6 +54,7 @@ impl Run {
             cwd: PathBuf::from("/"),
             user: None,
             umask: None,
+            input: None,
             deadline: Duration::from_secs(180),
         }
     }
@@ -77,12 +79,18 @@ impl Run {
         self
     }
 
+    /// What standard input holds; nothing without this.
+    pub(crate) fn input(&mut self, text: &str) -> &mut Self {
+        self.input = Some(text.to_owned());
+        self
+    }
+
     /// Runs to the end.
     pub(crate) fn run(&mut self) -> Output {
         self.start().finish()
     }
 
-    /// Starts in a process group of its own, without standard input.
+    /// Starts in a process group of its own.
     pub(crate) fn start(&self) -> Running {
         let mut command = match &self.umask {
             Some(umask) => {
@@ -93,12 +101,19 @@ impl Run {
             None => Command::new(&self.program),
         };
         command.args(&self.arguments).env_clear().envs(&self.environment).current_dir(&self.cwd).process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(self.input.as_ref().map_or_else(Stdio::null, |_| Stdio::piped()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         if let Some((uid, gid)) = self.user {
             command.uid(uid).gid(gid);
         }
         let line = format!("{} {}", self.program.display(), self.arguments.join(" "));
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {line}: {error}"));
+        if let (Some(mut stdin), Some(text)) = (child.stdin.take(), self.input.clone()) {
+            // A program that does not read it is no failure of the test.
+            std::thread::spawn(move || stdin.write_all(text.as_bytes()).ok());
+        }
         let stdout = collect(child.stdout.take().expect("stdout is piped"));
         let stderr = collect(child.stderr.take().expect("stderr is piped"));
         let pid = Pid::from_child(&child);
