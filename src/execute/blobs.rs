@@ -1,8 +1,10 @@
 //! Layers as blobs: fetched when they came from a registry, made when they are ours.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::Scope;
 
 use stages::{BlobId, ContentId};
 
@@ -40,22 +42,75 @@ pub(super) fn plain_metadata() -> Metadata {
     }
 }
 
-/// Fetches the blobs of outside bases among these layers that are not in the store.
-pub(super) fn fetch_missing(worker: &Worker<'_, '_>, layers: &[ContentId]) -> Result<(), Error> {
+/// The blobs among these layers that have to be fetched before the layers can be laid out, in order.
+pub(super) fn missing(worker: &Worker<'_, '_>, layers: &[ContentId]) -> Result<Vec<(ContentId, Wanted)>, Error> {
     let store = BlobStore::new(worker.engine.home.clone());
     let mut missing = Vec::new();
     for (at, layer) in layers.iter().enumerate() {
         let Some((record, _)) = worker.index.layer(layer)? else { continue };
         let blobs = wanted(&record.source);
-        if worker.index.snapshot(layer, &crate::storage::base_chain(&layers[..at]))?.is_none() {
-            missing.extend(blobs.into_iter().filter(|wanted| !store.has(&wanted.blob, wanted.size)));
+        if !blobs.is_empty() && worker.index.snapshot(layer, &crate::storage::base_chain(&layers[..at]))?.is_none() {
+            let gone = blobs.into_iter().filter(|wanted| !store.has(&wanted.blob, wanted.size));
+            missing.extend(gone.map(|wanted| (*layer, wanted)));
         }
     }
-    fetch_all(worker.engine, &store, missing)
+    Ok(missing)
+}
+
+/// Blobs on their way, while others are being unpacked.
+pub(super) struct Arrivals {
+    /// Blobs that a layer still waits for.
+    awaited: BTreeMap<ContentId, usize>,
+    arrived: mpsc::Receiver<(ContentId, Result<(), Error>)>,
+}
+
+impl Arrivals {
+    /// Starts to fetch, a few at a time, in the given order.
+    pub(super) fn start<'scope, 'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        engine: &'env Engine<'env>,
+        missing: Vec<(ContentId, Wanted)>,
+    ) -> Self {
+        let mut awaited = BTreeMap::new();
+        for (layer, _) in &missing {
+            *awaited.entry(*layer).or_insert(0) += 1;
+        }
+        let (sender, arrived) = mpsc::channel();
+        let threads = missing.len().min(DOWNLOADS);
+        let queue = Arc::new(Mutex::new(missing.into_iter()));
+        for _ in 0..threads {
+            let (sender, queue) = (sender.clone(), Arc::clone(&queue));
+            scope.spawn(move || {
+                let store = BlobStore::new(engine.home.clone());
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((layer, Wanted { blob, size, origin, .. })) = next else { break };
+                    let fetched = fetch(engine, &store, &blob, size, origin.as_deref());
+                    // Who waits no longer has failed for another reason.
+                    if sender.send((layer, fetched)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Self { awaited, arrived }
+    }
+
+    /// Waits until all blobs of a layer are here.
+    pub(super) fn wait_for(&mut self, layer: &ContentId) -> Result<(), Error> {
+        while self.awaited.get(layer).is_some_and(|left| *left > 0) {
+            let (arrived, result) = self.arrived.recv().map_err(|_| Error::WorkerDied)?;
+            result?;
+            if let Some(left) = self.awaited.get_mut(&arrived) {
+                *left -= 1;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A blob that came from outside.
-struct Wanted {
+pub(super) struct Wanted {
     blob: BlobId,
     size: u64,
     diff_id: BlobId,
@@ -80,25 +135,6 @@ fn wanted(source: &LayerSource) -> Vec<Wanted> {
         }
         LayerSource::Directory { .. } | LayerSource::Git { .. } | LayerSource::Symlinks { .. } => Vec::new(),
     }
-}
-
-fn fetch_all(engine: &Engine<'_>, store: &BlobStore, missing: Vec<Wanted>) -> Result<(), Error> {
-    let threads = missing.len().min(DOWNLOADS);
-    let queue = Mutex::new(missing.into_iter());
-    let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
-                    while let Some(Wanted { blob, size, origin, .. }) = next() {
-                        fetch(engine, store, &blob, size, origin.as_deref())?;
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(Error::WorkerDied)))
-    })
 }
 
 fn fetch(engine: &Engine<'_>, store: &BlobStore, blob: &BlobId, size: u64, origin: Option<&str>) -> Result<(), Error> {

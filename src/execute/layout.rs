@@ -15,6 +15,7 @@ use std::time::Duration;
 use fs_err as fs;
 use stages::ContentId;
 
+use super::blobs::Arrivals;
 use super::worker::Worker;
 use super::{Error, SOURCE_DATE_EPOCH, blobs, git_content};
 use crate::git::{self, DirectoryMeta, GitError, LayoutOptions, Placement};
@@ -63,15 +64,20 @@ pub fn bind_store(home: &Home, index: &mut Index, domain: &str) -> Result<(), Er
 }
 
 impl Worker<'_, '_> {
-    /// Lays out a stack of layers; the directories from the bottom up.
+    /// Lays out a stack of layers; the directories from the bottom up. Layers are unpacked while those above them are fetched.
     pub(super) fn lay_out(&mut self, layers: &[ContentId]) -> Result<Vec<PathBuf>, Error> {
-        blobs::fetch_missing(self, layers)?;
-        let mut directories = Vec::new();
-        for (at, layer) in layers.iter().enumerate() {
-            let names = self.lay_out_one(layer, &base_chain(&layers[..at]), &directories)?;
-            directories.extend(names.iter().map(|name| self.engine.home.snapshot(name)));
-        }
-        Ok(directories)
+        let missing = blobs::missing(self, layers)?;
+        let engine = self.engine;
+        std::thread::scope(|scope| {
+            let mut arrivals = Arrivals::start(scope, engine, missing);
+            let mut directories = Vec::new();
+            for (at, layer) in layers.iter().enumerate() {
+                arrivals.wait_for(layer)?;
+                let names = self.lay_out_one(layer, &base_chain(&layers[..at]), &directories)?;
+                directories.extend(names.iter().map(|name| engine.home.snapshot(name)));
+            }
+            Ok(directories)
+        })
     }
 
     /// The union of a stack of layers.
