@@ -173,7 +173,8 @@ pub(super) fn take_turn(
             }
             _ => {
                 let claim = Claim { owner: engine.settings.run.clone(), beat: 0, released: false };
-                main.put_claim(stage, &claim).map_err(failed)?;
+                let reference = main.image(stage).to_string();
+                main.put_claim(stage, &claim).map_err(|source| Error::Push { reference, source })?;
                 // Others may have been as slow between looking and writing; not so if this one was stopped in between.
                 std::thread::sleep(SETTLE + (2 * asked.elapsed()).min(LONGEST_SETTLE));
             }
