@@ -230,6 +230,8 @@ impl From<ops::Error> for CommandError {
                 .class(Some("usage"))
                 .hint("it holds HOST=USER:PASSWORD entries, with white space between them"),
             E::Login(ref registry) => Self::from_login(&error, registry),
+            E::NotBuilt { .. } => Self::new(ExitCode::Backend, &error)
+                .hint("build this commit for that platform first: `stager build --repo REPO --platform PLATFORM`"),
         }
     }
 }

@@ -13,6 +13,7 @@ mod giterminism;
 mod interrupt;
 mod login;
 mod plan;
+mod publish_index;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -33,6 +34,8 @@ enum Command {
     Build(build::Arguments),
     /// Show what a build would consist of, from the config and the commit alone
     Plan(plan::Arguments),
+    /// Join the platforms of images that were built one by one, and put their tags
+    PublishIndex(publish_index::Arguments),
     /// Look at the config
     #[command(subcommand)]
     Config(config::Command),
@@ -64,6 +67,7 @@ pub fn main() -> u8 {
     let result = match cli.command {
         Command::Build(arguments) => build::run(&context, arguments),
         Command::Plan(arguments) => plan::run(&context, arguments),
+        Command::PublishIndex(arguments) => publish_index::run(&context, arguments),
         Command::Config(command) => config::run(&context, command),
         Command::Giterminism(command) => giterminism::run(&context, command),
         Command::Login(arguments) => login::run(&context, arguments),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stages::{BlobId, ImageName};
+use stages::{BlobId, ImageName, Platform, StageDigest};
 
 use crate::builder::BuilderError;
 use crate::config::ConfigError;
@@ -142,6 +142,18 @@ pub enum Error {
         /// Why not.
         #[source]
         source: registry::Error,
+    },
+    /// An image whose last stage is not in the storage.
+    #[error("image `{image}` for {platform} is not in {repository}: there is no stage {stage}")]
+    NotBuilt {
+        /// Which image.
+        image: ImageName,
+        /// For which platform.
+        platform: Platform,
+        /// Its last stage.
+        stage: StageDigest,
+        /// Where it was looked for.
+        repository: String,
     },
     /// A thread ended without an answer.
     #[error("a worker ended without an answer")]

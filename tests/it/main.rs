@@ -39,6 +39,7 @@ mod login;
 mod native;
 mod outputs;
 mod packages;
+mod platforms;
 mod pulls;
 mod registries;
 mod rootless;

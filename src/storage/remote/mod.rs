@@ -21,7 +21,7 @@ mod history;
 use stages::{BlobId, ContentId, StageDigest};
 
 use super::record::{BlobPart, StageRecord};
-use crate::image::spec::{Document, Manifest, media_type};
+use crate::image::spec::{Descriptor, Document, Manifest, media_type};
 use crate::registry::{self, Client, Reference, Repository};
 use crate::sha256::Sha256;
 
@@ -101,8 +101,8 @@ impl RemoteStore {
     }
 
     /// The manifest of a stage; one HEAD request.
-    pub fn manifest(&self, stage: &StageDigest) -> Result<Option<BlobId>, registry::Error> {
-        absent_is_none(self.client.resolve(&self.image(stage)).map(|descriptor| descriptor.digest))
+    pub fn manifest(&self, stage: &StageDigest) -> Result<Option<Descriptor>, registry::Error> {
+        absent_is_none(self.client.resolve(&self.image(stage)))
     }
 
     /// A stage with its record; one GET request.
@@ -172,9 +172,9 @@ fn absent_is_none<T>(result: Result<T, registry::Error>) -> Result<Option<T>, re
 }
 
 impl RemoteStage {
-    /// The digest of its manifest as an image.
-    pub fn manifest(&self) -> BlobId {
-        Sha256::of(&self.image.to_bytes())
+    /// Its manifest as an image.
+    pub fn manifest(&self) -> Descriptor {
+        Descriptor::of(media_type::MANIFEST, &self.image.to_bytes())
     }
 
     /// The blobs of its layers, bottom first.
