@@ -232,6 +232,12 @@ impl From<ops::Error> for CommandError {
             E::Login(ref registry) => Self::from_login(&error, registry),
             E::NotBuilt { .. } => Self::new(ExitCode::Backend, &error)
                 .hint("build this commit for that platform first: `stager build --repo REPO --platform PLATFORM`"),
+            E::StageStorage { ref source, .. } => Self::from_registry(&error, source),
+            E::NoSuchStage { .. } | E::NotWhole { .. } => {
+                Self::new(ExitCode::Usage, &error).class(Some("stage")).hint("`stager stages ls` names them all")
+            }
+            E::Ambiguous { .. } => Self::new(ExitCode::Usage, &error).class(Some("stage")).hint("give more digits"),
+            E::Unusable { .. } => Self::new(ExitCode::Backend, &error),
         }
     }
 }

@@ -15,6 +15,7 @@ mod promotion;
 mod publish_index;
 mod repositories;
 mod selection;
+mod stages;
 mod unmatched;
 
 pub use access::{RegistriesFile, RegistryAccess};
@@ -27,3 +28,4 @@ pub use project::{OpenProject, ProjectFiles, ProjectOptions, TemplateOptions};
 pub use publish_index::{PublishIndexOptions, publish_index};
 pub use repositories::Repositories;
 pub use selection::{Selection, select};
+pub use stages::{ListedStage, ShownBlob, ShownLayer, ShownStage, StageName, StageStorage, list_stages, show_stage};

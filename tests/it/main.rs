@@ -44,6 +44,7 @@ mod pulls;
 mod registries;
 mod rootless;
 mod stage_storage;
+mod stages;
 mod steps;
 mod tidy;
 mod werf;

@@ -6,8 +6,8 @@
 //!   that hold the same are one image, and a deployment by digest sees no change where there is none.
 //! - `<digest>.record`: the same image with stager's record of the stage in an annotation ([`document`]).
 //!
-//! Blobs come first, then the record, then the tag of the image: whoever sees that one finds all the rest. There are point
-//! look-ups only; nothing here lists tags.
+//! Blobs come first, then the record, then the tag of the image: whoever sees that one finds all the rest. A build has point
+//! look-ups only; tags are listed for people ([`RemoteStore::stages`]).
 //!
 //! *Invariant:* a record is believed when the digest computed from what it says is the one that was asked for, and its layers
 //! are those of the manifest it came in. Anything else is no stage.
@@ -17,6 +17,8 @@ mod claim;
 mod copy;
 mod document;
 mod history;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use stages::{BlobId, ContentId, StageDigest};
 
@@ -29,6 +31,9 @@ pub use claim::Claim;
 pub use copy::copy_image;
 pub use document::{PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION};
 pub use history::{CommitImage, CommitImages, Lease};
+
+/// What the tag of a record ends in.
+const RECORD_SUFFIX: &str = ".record";
 
 /// A repository with stages.
 #[derive(Debug, Clone)]
@@ -97,7 +102,15 @@ impl RemoteStore {
     }
 
     fn record(&self, stage: &StageDigest) -> Reference {
-        self.repository.with_tag(&format!("{stage}.record")).expect("digits and letters are a tag")
+        self.repository.with_tag(&format!("{stage}{RECORD_SUFFIX}")).expect("digits and letters are a tag")
+    }
+
+    /// The stages that have a record, or a claim in its place, and whether each is there as an image too. This lists all
+    /// tags of the repository: nothing that a build should wait for.
+    pub fn stages(&self) -> Result<BTreeMap<StageDigest, bool>, registry::Error> {
+        let tags: BTreeSet<String> = self.client.tags(&self.repository)?.into_iter().collect();
+        let record = |tag: &String| tag.strip_suffix(RECORD_SUFFIX)?.parse::<StageDigest>().ok();
+        Ok(tags.iter().filter_map(record).map(|stage| (stage, tags.contains(&stage.to_string()))).collect())
     }
 
     /// The manifest of a stage; one HEAD request.
