@@ -1,5 +1,6 @@
 //! `stager stages`.
 
+mod copy;
 mod ls;
 mod show;
 
@@ -21,6 +22,8 @@ pub(super) enum Command {
     Ls(ls::Arguments),
     /// Show all that is recorded of a stage
     Show(show::Arguments),
+    /// Copy stages with their records from one repository to another; what is there is skipped
+    Copy(Box<copy::Arguments>),
 }
 
 /// Where stages are looked at.
@@ -46,6 +49,7 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), CommandErro
     match command {
         Command::Ls(arguments) => ls::run(context, arguments),
         Command::Show(arguments) => show::run(context, arguments),
+        Command::Copy(arguments) => copy::run(context, *arguments),
     }
 }
 

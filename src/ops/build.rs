@@ -71,7 +71,9 @@ pub fn build(options: &BuildOptions, events: &Arc<dyn EventSink>, cancel: &Cance
     let outputs = outputs(&options.outputs, &images)?;
     let roles = options.repositories.open(&project.registry);
     let mut promotions = promotions(&images, &roles)?;
-    promotions.iter_mut().for_each(|promotion| hold_back(promotion, &project, &**events));
+    for promotion in &mut promotions {
+        hold_back(promotion, &project, &**events);
+    }
     let home = Home::open(&options.store, options.user)?;
     let run = Run { options, project: &project, plan: &plan, images, home: &home, roles: &roles, events, cancel };
     std::thread::scope(|scope| {

@@ -16,6 +16,7 @@ mod publish_index;
 mod repositories;
 mod selection;
 mod stages;
+mod stages_copy;
 mod unmatched;
 
 pub use access::{RegistriesFile, RegistryAccess};
@@ -29,3 +30,4 @@ pub use publish_index::{PublishIndexOptions, publish_index};
 pub use repositories::Repositories;
 pub use selection::{Selection, select};
 pub use stages::{ListedStage, ShownBlob, ShownLayer, ShownStage, StageName, StageStorage, list_stages, show_stage};
+pub use stages_copy::{CopyOptions, CopyWhat, copy_stages};

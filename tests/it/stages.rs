@@ -108,3 +108,68 @@ fn a_repository_lists_and_shows_its_stages() {
     env.stager(["stages", "show", &nobody, "--repo", &repo]).ends_with(2).says(&["no stage 0000", &repo]);
     env.stager(["stages", "ls", "--repo", "127.0.0.1:9/stages"]).ends_with(4).says(&["cannot read the stages of"]);
 }
+
+#[test]
+fn stages_are_copied_once() {
+    let registry = need!(Registry::start());
+    let mut env = project();
+    let [from, to, part] = ["from", "to", "part"].map(|name| format!("{}/{name}", registry.address()));
+    let report = env.build(&["--repo", &from]);
+    let all = ["stages", "copy", "--all", "--from", &from, "--to", &to];
+    let (output, requests) = registry.during(|| env.stager(all).succeeds());
+    assert_eq!(output.stdout.lines().count(), digests(&report).len(), "{}", output.stdout);
+    let moved = requests.iter().filter(|request| request.method == "GET" && request.path.contains("/blobs/"));
+    assert_eq!(moved.count(), 0, "blobs are mounted: {requests:?}");
+    let puts: Vec<&str> =
+        requests.iter().filter(|request| request.method == "PUT").map(|request| request.path.as_str()).collect();
+    for pair in puts.chunks(2) {
+        assert_eq!(pair[0], format!("{}.record", pair[1]), "the record comes before the tag");
+    }
+    assert_eq!(registry.tags("to"), registry.tags("from"));
+    let (output, requests) = registry.during(|| env.stager(all).succeeds());
+    assert_eq!(output.stdout, "");
+    assert!(requests.iter().all(|request| ["GET", "HEAD"].contains(&request.method.as_str())), "{requests:?}");
+    // A machine that has nothing takes them from there.
+    let store = env.root().join("other");
+    env.set("STAGER_HOME", store.to_str().unwrap());
+    assert_eq!(env.build(&["--repo", &to]).built(), [""; 0]);
+    let last = &report.image("side").digest;
+    let output = env.stager(["stages", "copy", "side", "--from", &from, "--to", &part]).succeeds();
+    assert_eq!(output.stdout, format!("{last} side image-post\n"));
+    assert_eq!(registry.tags("part").len(), 2);
+    let output = env.stager(["stages", "copy", last, "--parents", "--from", &from, "--to", &part]).succeeds();
+    assert_eq!(output.stdout.lines().count(), digests(&report).len() - 1, "{}", output.stdout);
+    assert_eq!(registry.tags("part"), registry.tags("from"));
+}
+
+#[test]
+fn an_interrupted_publication_is_finished() {
+    let registry = need!(Registry::start());
+    let env = project();
+    let [from, to] = ["from", "to"].map(|name| format!("{}/{name}", registry.address()));
+    let report = env.build(&["--repo", &from]);
+    let last = &report.image("side").digest;
+    registry.untag("from", last);
+    let list = json(&env, &["ls", "--repo", &from]);
+    let unfinished = list["stages"].as_array().unwrap().iter().filter(|stage| stage["whole"] == false);
+    assert_eq!(unfinished.map(|stage| stage["digest"].as_str().unwrap()).collect::<Vec<_>>(), [last]);
+    env.stager(["stages", "copy", last, "--from", &from, "--to", &to]).succeeds();
+    assert_eq!(registry.tags("to"), [last.clone(), format!("{last}.record")]);
+    registry.untag("to", last);
+    let output = env.stager(["stages", "copy", last, "--from", &from, "--to", &to]).succeeds();
+    assert_eq!(output.stdout.lines().count(), 1);
+    assert!(registry.tags("to").contains(last));
+}
+
+#[test]
+fn what_is_not_there_is_not_copied() {
+    let registry = need!(Registry::start());
+    let env = project();
+    let [from, to] = ["from", "to"].map(|name| format!("{}/{name}", registry.address()));
+    let copy = |what: &str| env.stager(["stages", "copy", what, "--from", &from, "--to", &to]);
+    copy(&"0".repeat(64)).ends_with(2).says(&["no stage 0000", &from]);
+    copy("app").ends_with(4).says(&["image `app` for", "is not in", &from]);
+    copy("nobody").ends_with(2).says(&["no image `nobody`"]);
+    env.stager(["stages", "copy", "app", "--all", "--from", &from, "--to", &to]).ends_with(2).says(&["--all"]);
+    assert_eq!(registry.tags("to"), [""; 0]);
+}

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use clap::builder::BoolishValueParser;
 use serde::Serialize;
 
 use super::{Format, StorageArguments, image_name, moment, quietly};
@@ -20,7 +21,7 @@ pub(in crate::cli) struct Arguments {
     storage: StorageArguments,
 
     /// With --repo: fetch the record of each stage, to tell its image, name, platform and size
-    #[arg(long)]
+    #[arg(long, env = "STAGER_LONG", value_parser = BoolishValueParser::new())]
     long: bool,
 
     /// How the list is printed

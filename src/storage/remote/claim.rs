@@ -53,7 +53,7 @@ mod tests {
         let claim = Claim { owner: "one".to_owned(), beat: 3, released: false };
         let manifest = claim.manifest();
         assert_eq!(Claim::read(&manifest), Some(claim));
-        let other = Manifest { annotations: Default::default(), ..manifest };
+        let other = Manifest { annotations: std::collections::BTreeMap::default(), ..manifest };
         assert_eq!(Claim::read(&other), None);
     }
 }
