@@ -218,10 +218,11 @@ impl From<ops::Error> for CommandError {
             E::TagTwice { .. } => Self::new(ExitCode::Usage, &error)
                 .class(Some("publish-tag"))
                 .hint("put `%image%` into `publish.tags`: it stands for the image's name"),
-            E::Publish { ref source, .. } => Self::from_registry(&error, source),
-            E::WorkerDied | E::Vanished { .. } | E::Git(GitError::Fetch { .. } | GitError::Busy { .. }) => {
-                Self::new(ExitCode::Backend, &error)
-            }
+            E::Publish { ref source, .. } | E::StageStorage { ref source, .. } => Self::from_registry(&error, source),
+            E::WorkerDied
+            | E::Vanished { .. }
+            | E::Unusable { .. }
+            | E::Git(GitError::Fetch { .. } | GitError::Busy { .. }) => Self::new(ExitCode::Backend, &error),
             E::Git(ref git) => Self::new(ExitCode::Usage, &error).class(git.code()),
             E::NoDockerConfig => {
                 Self::new(ExitCode::Usage, &error).class(Some("usage")).hint("set DOCKER_CONFIG, or HOME")
@@ -230,6 +231,12 @@ impl From<ops::Error> for CommandError {
                 .class(Some("usage"))
                 .hint("it holds HOST=USER:PASSWORD entries, with white space between them"),
             E::Login(ref registry) => Self::from_login(&error, registry),
+            E::NotBuilt { .. } => Self::new(ExitCode::Backend, &error)
+                .hint("build this commit for that platform first: `stager build --repo REPO --platform PLATFORM`"),
+            E::NoSuchStage { .. } | E::NotWhole { .. } => {
+                Self::new(ExitCode::Usage, &error).class(Some("stage")).hint("`stager stages ls` names them all")
+            }
+            E::Ambiguous { .. } => Self::new(ExitCode::Usage, &error).class(Some("stage")).hint("give more digits"),
         }
     }
 }

@@ -13,6 +13,8 @@ mod giterminism;
 mod interrupt;
 mod login;
 mod plan;
+mod publish_index;
+mod stages;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -33,6 +35,11 @@ enum Command {
     Build(build::Arguments),
     /// Show what a build would consist of, from the config and the commit alone
     Plan(plan::Arguments),
+    /// Join the platforms of images that were built one by one, and put their tags
+    PublishIndex(publish_index::Arguments),
+    /// Look at stages, here or in a repository, and copy them
+    #[command(subcommand)]
+    Stages(stages::Command),
     /// Look at the config
     #[command(subcommand)]
     Config(config::Command),
@@ -64,6 +71,8 @@ pub fn main() -> u8 {
     let result = match cli.command {
         Command::Build(arguments) => build::run(&context, arguments),
         Command::Plan(arguments) => plan::run(&context, arguments),
+        Command::PublishIndex(arguments) => publish_index::run(&context, arguments),
+        Command::Stages(command) => stages::run(&context, command),
         Command::Config(command) => config::run(&context, command),
         Command::Giterminism(command) => giterminism::run(&context, command),
         Command::Login(arguments) => login::run(&context, arguments),

@@ -29,6 +29,11 @@ impl Description {
         self.layers.iter().flatten()
     }
 
+    /// Its manifest as it is published.
+    pub(super) fn manifest_descriptor(&self) -> Descriptor {
+        Descriptor::of(media_type::MANIFEST, &self.manifest.to_bytes())
+    }
+
     pub(super) fn config_digest(&self) -> BlobId {
         self.manifest.config.digest
     }

@@ -57,6 +57,7 @@ pub use need::Need;
 pub use worker::Made;
 
 use crate::git::{Remotes, Repository};
+use crate::image::spec::Descriptor;
 use crate::report::EventSink;
 use crate::storage::{GitRecipe, Home, Index, Roles, StageRecord};
 
@@ -105,7 +106,7 @@ pub struct Outcome {
     /// The stages that were made.
     pub made: BTreeMap<StageDigest, Made>,
     /// Manifests of stages that this run brought to the main storage, or found there.
-    pub published: BTreeMap<StageDigest, BlobId>,
+    pub published: BTreeMap<StageDigest, Descriptor>,
     /// What stopped the run when not all is made and published.
     pub result: Result<(), Error>,
 }

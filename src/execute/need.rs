@@ -12,6 +12,7 @@ use stages::{BlobId, StageDigest};
 
 use super::remote::{self, Answer, Question};
 use super::{Error, Search};
+use crate::image::spec::Descriptor;
 use crate::report::{Event, StageSource};
 use crate::storage::{Index, StageRecord};
 
@@ -28,7 +29,7 @@ pub struct Need<'a> {
     pub(super) found: BTreeMap<StageDigest, Arc<StageRecord>>,
     pub(super) missing: BTreeMap<StageDigest, Node<'a>>,
     /// Manifests of stages that the main storage has.
-    pub(super) published: BTreeMap<StageDigest, BlobId>,
+    pub(super) published: BTreeMap<StageDigest, Descriptor>,
     /// Blobs that the main storage has.
     pub(super) blobs: BTreeSet<BlobId>,
     /// Stages that the main storage has something else for, which is to be replaced.
@@ -56,7 +57,7 @@ impl Need<'_> {
     }
 
     /// The manifests of stages in the main storage, as far as anybody asked.
-    pub fn published(&self) -> &BTreeMap<StageDigest, BlobId> {
+    pub fn published(&self) -> &BTreeMap<StageDigest, Descriptor> {
         &self.published
     }
 
@@ -190,8 +191,8 @@ impl Need<'_> {
             }
             (None, None) => None,
         };
-        if let Some(manifest) = answer.published {
-            self.published.insert(wish.stage, manifest);
+        if let Some(manifest) = &answer.published {
+            self.published.insert(wish.stage, manifest.clone());
             source = if found.is_some() { source } else { StageSource::Repo };
         }
         if source != StageSource::Local {

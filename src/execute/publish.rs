@@ -21,6 +21,7 @@ use super::describe::{Description, describe};
 use super::remote::unreadable;
 use super::worker::Worker;
 use super::{Engine, Error};
+use crate::image::spec::Descriptor;
 use crate::registry::{Client, Mount, Reference, Repository};
 use crate::report::{Event, StageId};
 use crate::storage::{BlobStore, PublishedBlob, RemoteStore, StageRecord, base_chain};
@@ -54,7 +55,7 @@ pub(super) struct Publisher<'scope> {
 
 struct Handle<'scope> {
     messages: mpsc::Sender<Message>,
-    thread: ScopedJoinHandle<'scope, (BTreeMap<StageDigest, BlobId>, Option<Error>)>,
+    thread: ScopedJoinHandle<'scope, (BTreeMap<StageDigest, Descriptor>, Option<Error>)>,
 }
 
 impl<'scope> Publisher<'scope> {
@@ -94,7 +95,7 @@ impl<'scope> Publisher<'scope> {
     }
 
     /// Waits until all is there. Returns the manifests of the stages in the main storage.
-    pub(super) fn finish(self, engine: &Engine<'_>) -> (BTreeMap<StageDigest, BlobId>, Result<(), Error>) {
+    pub(super) fn finish(self, engine: &Engine<'_>) -> (BTreeMap<StageDigest, Descriptor>, Result<(), Error>) {
         for handle in self.main.iter().chain(&self.caches) {
             let _ended = handle.messages.send(Message::Close);
         }
@@ -137,7 +138,7 @@ enum Done {
     Prepared(Box<Description>),
     Blob(BlobId),
     /// The tag stands, on this manifest.
-    Tagged(BlobId),
+    Tagged(Descriptor),
 }
 
 /// A stage on its way.
@@ -160,7 +161,7 @@ struct Desk<'a> {
     awaited: BTreeMap<BlobId, Vec<usize>>,
     backlog: VecDeque<(usize, Work)>,
     busy: usize,
-    manifests: BTreeMap<StageDigest, BlobId>,
+    manifests: BTreeMap<StageDigest, Descriptor>,
 }
 
 impl<'a> Desk<'a> {
@@ -183,7 +184,7 @@ impl<'a> Desk<'a> {
         sender: mpsc::Sender<Message>,
         inbox: &mpsc::Receiver<Message>,
         failed: Option<Arc<AtomicBool>>,
-    ) -> (BTreeMap<StageDigest, BlobId>, Option<Error>) {
+    ) -> (BTreeMap<StageDigest, Descriptor>, Option<Error>) {
         let (work, jobs) = mpsc::channel::<(usize, Work)>();
         let jobs = Mutex::new(jobs);
         let (engine, store, hold) = (self.engine, self.store, self.hold.take());
@@ -336,7 +337,7 @@ impl Hand<'_, '_, '_> {
     }
 
     /// The manifest that a stage's tag stands on, if it may stay.
-    fn tagged(&self, digest: &StageDigest) -> Result<Option<BlobId>, Error> {
+    fn tagged(&self, digest: &StageDigest) -> Result<Option<Descriptor>, Error> {
         if self.hold.is_some() && self.worker.engine.damaged.contains(digest) {
             return Ok(None);
         }
@@ -345,7 +346,7 @@ impl Hand<'_, '_, '_> {
 
     /// The manifest of the stage as others have published it by now. A record without its image is of a builder that did not
     /// get any further: the image follows.
-    fn taken(&self, publication: &Publication) -> Result<Option<BlobId>, Error> {
+    fn taken(&self, publication: &Publication) -> Result<Option<Descriptor>, Error> {
         let digest = publication.record.digest;
         let Some(hold) = &self.hold else { return self.tagged(&digest) };
         claims::end(hold, digest);
@@ -392,7 +393,7 @@ impl Hand<'_, '_, '_> {
                     attempts -= 1;
                 }
                 Err(source) => return Err(failed(source)),
-                Ok(()) => return Ok(Done::Tagged(description.manifest_digest)),
+                Ok(()) => return Ok(Done::Tagged(description.manifest_descriptor())),
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use stages::{ContentId, StageDigest};
 
 use super::{Error, blobs, worker};
+use crate::image::spec::Descriptor;
 use crate::layer::Compression;
 use crate::registry;
 use crate::report::StageSource;
@@ -30,7 +31,7 @@ pub(super) struct Question {
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     /// The manifest that the main storage has.
-    pub(super) published: Option<stages::BlobId>,
+    pub(super) published: Option<Descriptor>,
     /// The stage, and where it was found.
     pub(super) stage: Option<(StageSource, Box<RemoteStage>)>,
     /// Whether the main storage has something of that name that can't be used.

@@ -10,11 +10,13 @@ use stages::{BlobId, ImageName, Platform, StageDigest};
 
 use super::namespace::{domain, ownership};
 use super::project::{OpenProject, ProjectOptions};
-use super::repositories::{Promotion, Repositories, Tags, promote, promotions};
+use super::promotion::{Promotion, Tags, promote, promotions};
+use super::repositories::Repositories;
 use super::{Error, select};
 use crate::builder::native::{self, Mode, NativeBuilder};
 use crate::builder::{Builder, CancelToken};
 use crate::execute::{self, Engine, ExportRequest, Exported, Made, Need, Output, RunDirectories, Search, Settings};
+use crate::image::spec::Descriptor;
 use crate::image::write::Destination;
 use crate::layer::Compression;
 use crate::report::{BuildReport, Event, EventSink, StageReport, StageSource, StageStatus};
@@ -68,7 +70,10 @@ pub fn build(options: &BuildOptions, events: &Arc<dyn EventSink>, cancel: &Cance
     refuse_dockerfiles(&plan, &images)?;
     let outputs = outputs(&options.outputs, &images)?;
     let roles = options.repositories.open(&project.registry);
-    let promotions = promotions(&images, &roles)?;
+    let mut promotions = promotions(&images, &roles)?;
+    for promotion in &mut promotions {
+        hold_back(promotion, &project, &**events);
+    }
     let home = Home::open(&options.store, options.user)?;
     let run = Run { options, project: &project, plan: &plan, images, home: &home, roles: &roles, events, cancel };
     std::thread::scope(|scope| {
@@ -77,6 +82,20 @@ pub fn build(options: &BuildOptions, events: &Arc<dyn EventSink>, cancel: &Cance
         let mut look = || _ = uncommitted.get_or_insert_with(|| scope.spawn(|| project.warn_of_mapped(events)));
         run.until_nothing_is_lost(&outputs, &promotions, &mut look)
     })
+}
+
+/// Keeps publish tags from an image whose config names platforms that this build is not for.
+fn hold_back(promotion: &mut Promotion, project: &OpenProject, events: &dyn EventSink) {
+    let missing = promotion.hold_back(project.declared_platforms(&promotion.image));
+    if !missing.is_empty() {
+        let missing: Vec<String> = missing.into_iter().map(ToString::to_string).collect();
+        let (image, missing) = (&promotion.image, missing.join(", "));
+        let message = format!(
+            "the publish tags of image `{image}` are held back: its config names {missing} as well, which this build is \
+             not for; `stager publish-index` joins the platforms when all are built"
+        );
+        events.send(Event::Note { message });
+    }
 }
 
 /// Texts of `--output` as destinations. `%image%` in one makes it one destination for each image, `%platform%` (as
@@ -383,7 +402,7 @@ impl Run<'_> {
         report.images.retain(|image| wanted.contains(&(image.name.clone(), image.platform.clone())));
         for image in &mut report.images {
             let key = (image.name.clone(), image.platform.clone());
-            image.manifest = done.published.get(&image.digest).copied();
+            image.manifest = done.published.get(&image.digest).map(|manifest| manifest.digest);
             image.tags = done.tags.get(&key).cloned().unwrap_or_default();
             if let Some(exported) = done.exported.get(&key) {
                 image.manifest = image.manifest.or(Some(exported.manifest));
@@ -441,7 +460,7 @@ struct Progressed {
     /// Where those were that came from a registry.
     sources: BTreeMap<StageDigest, StageSource>,
     /// Manifests in the main storage.
-    published: BTreeMap<StageDigest, BlobId>,
+    published: BTreeMap<StageDigest, Descriptor>,
     exported: BTreeMap<(ImageName, Platform), Exported>,
     /// What images are called in registries.
     tags: Tags,

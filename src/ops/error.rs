@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stages::{BlobId, ImageName};
+use stages::{BlobId, ImageName, Platform, StageDigest};
 
 use crate::builder::BuilderError;
 use crate::config::ConfigError;
@@ -142,6 +142,59 @@ pub enum Error {
         /// Why not.
         #[source]
         source: registry::Error,
+    },
+    /// An image whose last stage is not in the storage.
+    #[error("image `{image}` for {platform} is not in {repository}: there is no stage {stage}")]
+    NotBuilt {
+        /// Which image.
+        image: ImageName,
+        /// For which platform.
+        platform: Platform,
+        /// Its last stage.
+        stage: StageDigest,
+        /// Where it was looked for.
+        repository: String,
+    },
+    /// A repository with stages.
+    #[error("cannot read the stages of {repository}")]
+    StageStorage {
+        /// Which.
+        repository: String,
+        /// Why.
+        #[source]
+        source: registry::Error,
+    },
+    /// A stage that nobody has.
+    #[error("there is no stage {stage} in {place}")]
+    NoSuchStage {
+        /// Its digest, or what that begins with.
+        stage: String,
+        /// Where it was looked for.
+        place: String,
+    },
+    /// Digits that several stages begin with.
+    #[error("several stages begin with {digits}: {}", found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Ambiguous {
+        /// As given.
+        digits: String,
+        /// The first few of them.
+        found: Vec<StageDigest>,
+    },
+    /// The beginning of a digest, where the whole of it is needed.
+    #[error("{digits} is not a whole digest, which a repository needs")]
+    NotWhole {
+        /// As given.
+        digits: String,
+    },
+    /// A stage that can't be read or copied.
+    #[error("stage {stage} of {place} cannot be used: {reason}")]
+    Unusable {
+        /// Which.
+        stage: StageDigest,
+        /// Where.
+        place: String,
+        /// Why not.
+        reason: String,
     },
     /// A thread ended without an answer.
     #[error("a worker ended without an answer")]

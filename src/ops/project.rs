@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use stages::filter::PathFilter;
 use stages::plan::Plan;
-use stages::spec::{Project, SecretSource};
+use stages::spec::SecretSource;
 use stages::{BlobId, ImageName, ObjectId, Platform};
 
 use super::access::RegistryAccess;
@@ -84,6 +84,8 @@ pub struct OpenProject {
     pub remotes: Remotes,
     /// Speaks to registries.
     pub registry: Client,
+    /// Platforms in place of the config's; empty keeps those.
+    platforms: Vec<Platform>,
     mode: Mode,
 }
 
@@ -228,9 +230,6 @@ impl ProjectFiles {
             let parsed = name.parse().map_err(|_| Error::ProjectName { name: name.clone() });
             loaded.project.name = parsed?;
         }
-        if !options.platforms.is_empty() {
-            loaded.project.platforms.clone_from(&options.platforms);
-        }
         loaded.warnings.extend(self.gate.unread_rules().into_iter().map(Diagnostic::warning));
         Ok(loaded)
     }
@@ -366,7 +365,8 @@ impl OpenProject {
         let logins = logins::read(&gate, &config.logins).map_err(|problems| unusable(&config, problems))?;
         let remotes = remotes.with_logins(logins);
         let registry = options.registry.client(cancel, events)?;
-        Ok(Self { repository, head, tree, gate, config, remotes, registry, mode })
+        let platforms = options.platforms.clone();
+        Ok(Self { repository, head, tree, gate, config, remotes, registry, platforms, mode })
     }
 
     /// Plans all its images. Those that name another one name it in that repository, or by the project's name.
@@ -376,7 +376,11 @@ impl OpenProject {
             Ok(self.registry.image(&reference, platform)?.0.digest)
         };
         let facts = plan::CommitFacts::new(&self.repository, self.tree.clone(), &self.remotes, &self.gate, &latest);
-        let project = Project { repository: repository.map(ToString::to_string), ..self.config.project.clone() };
+        let mut project = self.config.project.clone();
+        project.repository = repository.map(ToString::to_string);
+        if !self.platforms.is_empty() {
+            project.platforms.clone_from(&self.platforms);
+        }
         plan::plan(&project, self.head.commit.clone(), &facts).map_err(|error| {
             let place = self.config.places.get(&error.image).cloned();
             // The place is that of the rendered text until a diagnostic is relocated to the file that people edit.
@@ -389,6 +393,14 @@ impl OpenProject {
                 source: error.source,
             }
         })
+    }
+
+    /// The platforms that the config names for an image, whichever are planned.
+    pub(super) fn declared_platforms(&self, image: &ImageName) -> &[Platform] {
+        let spec = self.config.project.images.iter().find(|spec| spec.name == *image);
+        spec.map(|spec| spec.platforms.as_slice())
+            .filter(|platforms| !platforms.is_empty())
+            .unwrap_or(&self.config.project.platforms)
     }
 
     /// Warns of mapped files that are not what is built as the work tree has them, and of patterns that match none.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stages::{BlobId, ContentId, StageDigest};
 
-use super::record::{LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StoredBlob};
+use super::record::{LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StageSummary, StoredBlob};
 use super::{Error, Home};
 
 const MIGRATIONS: &[&str] = &[
@@ -91,6 +91,49 @@ impl Index {
     /// A stage with that second key: one whose inputs held the same content.
     pub fn stage_by_content(&self, key: &ContentId) -> Result<Option<StageRecord>, Error> {
         self.stage_where("content_key = ?1", key.as_bytes())
+    }
+
+    /// All stages, the newest first.
+    pub fn stages(&self) -> Result<Vec<StageSummary>, Error> {
+        let mut statement = self.sql(self.connection.prepare_cached(
+            "SELECT digest, image, platform, kind, slot, created, last_used, \
+             (SELECT coalesce(sum(size), 0) FROM stage_layers JOIN layers ON layer = content_id WHERE stage = digest) \
+             FROM stages ORDER BY created DESC, digest",
+        ))?;
+        let rows = statement
+            .query_map([], |row| Ok(read_summary(row)))
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);
+        self.sql(rows)?.into_iter().collect()
+    }
+
+    /// The stages whose digests begin with these hexadecimal digits, the first `limit` of them.
+    pub fn stages_beginning(&self, digits: &str, limit: u32) -> Result<Vec<StageDigest>, Error> {
+        let query = "SELECT digest FROM stages WHERE substr(lower(hex(digest)), 1, length(?1)) = ?1 \
+                     ORDER BY digest LIMIT ?2";
+        let mut statement = self.sql(self.connection.prepare_cached(query))?;
+        let rows = statement.query_map(params![digits, limit], |row| row.get(0).map(StageDigest::from_bytes));
+        self.sql(rows.and_then(Iterator::collect))
+    }
+
+    /// When a stage was made here or came here, in seconds since the epoch.
+    pub fn created(&self, digest: &StageDigest) -> Result<Option<i64>, Error> {
+        let query = self
+            .connection
+            .query_row("SELECT created FROM stages WHERE digest = ?1", [digest.as_bytes()], |row| row.get(0))
+            .optional();
+        self.sql(query)
+    }
+
+    /// All compressed forms of a layer, and the references that they can be had by.
+    pub fn layer_blobs(&self, layer: &ContentId) -> Result<Vec<(StoredBlob, Option<String>)>, Error> {
+        let query = "SELECT blob, diff_id, size, origin FROM layer_blobs WHERE layer = ?1 ORDER BY encoding";
+        let mut statement = self.sql(self.connection.prepare_cached(query))?;
+        let rows = statement
+            .query_map([layer.as_bytes()], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get(3)?))
+            })
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);
+        Ok(self.sql(rows)?.into_iter().filter_map(stored_blob).collect())
     }
 
     fn stage_where(&self, condition: &str, key: &[u8; 32]) -> Result<Option<StageRecord>, Error> {
@@ -412,10 +455,7 @@ impl Index {
                 Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get(3)?))
             })
             .optional();
-        Ok(self.sql(row)?.and_then(|(blob, diff_id, size, origin)| {
-            let (blob, diff_id): (BlobId, BlobId) = (blob.parse().ok()?, diff_id.parse().ok()?);
-            Some((StoredBlob { blob, diff_id, size: size as u64 }, origin))
-        }))
+        Ok(self.sql(row)?.and_then(stored_blob))
     }
 
     /// Saves the compressed form of a layer; `origin` is the reference that it can be had by.
@@ -614,6 +654,29 @@ fn read_stage(row: &Row<'_>) -> Result<StageRecord, Error> {
     })
 }
 
+fn read_summary(row: &Row<'_>) -> Result<StageSummary, Error> {
+    let sql = |source| Error::Index { path: "index".to_owned(), source };
+    let text = |column: usize| row.get::<_, String>(column).map_err(sql);
+    let what = "stage";
+    Ok(StageSummary {
+        digest: StageDigest::from_bytes(row.get(0).map_err(sql)?),
+        image: text(1)?.parse().map_err(|error: stages::IdError| corrupt(what, error))?,
+        platform: from_value(text(2)?.into(), what)?,
+        kind: from_value(text(3)?.into(), what)?,
+        slot: from_value(text(4)?.into(), what)?,
+        created: row.get(5).map_err(sql)?,
+        last_used: row.get(6).map_err(sql)?,
+        size: row.get::<_, i64>(7).map_err(sql)? as u64,
+    })
+}
+
+/// A compressed form as its row says it; one that can't be read is none.
+fn stored_blob(row: (String, String, i64, Option<String>)) -> Option<(StoredBlob, Option<String>)> {
+    let (blob, diff_id, size, origin) = row;
+    let (blob, diff_id): (BlobId, BlobId) = (blob.parse().ok()?, diff_id.parse().ok()?);
+    Some((StoredBlob { blob, diff_id, size: size as u64 }, origin))
+}
+
 fn read_snapshot(row: &Row<'_>) -> Result<SnapshotRecord, Error> {
     let sql = |source| Error::Index { path: "index".to_owned(), source };
     Ok(SnapshotRecord {
@@ -671,6 +734,30 @@ mod tests {
 
     fn index(dir: &Path, boot: &str) -> Index {
         Index::open_file(&dir.join("index-v1.db"), boot).unwrap()
+    }
+
+    #[test]
+    fn stages_are_listed_and_found_by_their_first_digits() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = index(dir.path(), "boot");
+        for (first, now) in [(0xab, 1), (0xac, 3), (0xbc, 2)] {
+            let mut record = record();
+            let mut digest = [7; 32];
+            digest[0] = first;
+            record.digest = StageDigest::from_bytes(digest);
+            index.save_stage(&record, now).unwrap();
+        }
+        let listed: Vec<(i64, String)> = index
+            .stages()
+            .unwrap()
+            .iter()
+            .map(|stage| (stage.created, stage.digest.to_string()[..2].to_owned()))
+            .collect();
+        assert_eq!(listed, [(3, "ac".to_owned()), (2, "bc".to_owned()), (1, "ab".to_owned())]);
+        for (digits, found) in [("a", 2), ("ab07", 1), ("bc", 1), ("%", 0), ("AB", 0)] {
+            assert_eq!(index.stages_beginning(digits, 9).unwrap().len(), found, "{digits}");
+        }
+        assert_eq!(index.stages_beginning("", 2).unwrap().len(), 2, "no more than asked for");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use index::Index;
 pub use lock::{Lock, LockError};
 pub use record::{
     BlobPart, DirectoriesRecipe, GitRecipe, LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord,
-    StoredBlob, SymlinkRecipe, base_chain,
+    StageSummary, StoredBlob, SymlinkRecipe, base_chain,
 };
 pub use remote::{
     Claim, CommitImage, CommitImages, Found, Lease, PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION, RemoteLayer,

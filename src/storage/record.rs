@@ -50,6 +50,27 @@ impl StageRecord {
     }
 }
 
+/// A stage as a list names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageSummary {
+    /// Its name.
+    pub digest: StageDigest,
+    /// The image that it was built for first.
+    pub image: ImageName,
+    /// The platform.
+    pub platform: Platform,
+    /// What it brings.
+    pub kind: StageKind,
+    /// Its place in the conveyor.
+    pub slot: Slot,
+    /// The bytes of its layers, as far as they are known.
+    pub size: u64,
+    /// When it was made here or came here, in seconds since the epoch.
+    pub created: i64,
+    /// When it was last used.
+    pub last_used: i64,
+}
+
 /// A layer within a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerUse {

@@ -2,23 +2,22 @@
 
 use std::io::{self, Read};
 
-use stages::{BlobId, StageDigest};
+use stages::BlobId;
 
-use super::RemoteStore;
+use super::{BlobPart, PublishedBlob, RemoteLayer, RemoteStage, RemoteStore};
 use crate::image::spec::{Descriptor, Document, Manifest, media_type};
 use crate::registry::{self, Client, Mount, RawManifest, Reference, Repository};
 
 impl RemoteStore {
-    /// Copies a stage with its record from another storage. `false` when that one doesn't have it.
-    pub fn copy_from(&self, other: &Self, stage: &StageDigest) -> Result<bool, registry::Error> {
-        for (from, to) in [(other.record(stage), self.record(stage)), (other.image(stage), self.image(stage))] {
-            match copy_image(&self.client, &from, &to) {
-                Ok(_manifest) => {}
-                Err(registry::Error::NotFound { .. }) => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
+    /// Copies a stage that another storage has: first its blobs, then its record, then the tag of its image.
+    pub fn copy_from(&self, other: &Self, stage: &RemoteStage) -> Result<(), registry::Error> {
+        copy_blobs(&self.client, other.repository(), self.repository(), &stage.image)?;
+        let blobs = |layer: &RemoteLayer| {
+            let blob = |part: &BlobPart| PublishedBlob { content: part.content_id, diff_id: part.diff_id };
+            layer.parts.iter().map(blob).collect()
+        };
+        let layers: Vec<Vec<PublishedBlob>> = stage.layers.iter().map(blobs).collect();
+        self.put_stage(&stage.record, &stage.image, &layers, stage.directories.clone())
     }
 }
 

@@ -6,8 +6,8 @@
 //!   that hold the same are one image, and a deployment by digest sees no change where there is none.
 //! - `<digest>.record`: the same image with stager's record of the stage in an annotation ([`document`]).
 //!
-//! Blobs come first, then the record, then the tag of the image: whoever sees that one finds all the rest. There are point
-//! look-ups only; nothing here lists tags.
+//! Blobs come first, then the record, then the tag of the image: whoever sees that one finds all the rest. A build has point
+//! look-ups only; tags are listed for people ([`RemoteStore::stages`]).
 //!
 //! *Invariant:* a record is believed when the digest computed from what it says is the one that was asked for, and its layers
 //! are those of the manifest it came in. Anything else is no stage.
@@ -18,10 +18,12 @@ mod copy;
 mod document;
 mod history;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use stages::{BlobId, ContentId, StageDigest};
 
 use super::record::{BlobPart, StageRecord};
-use crate::image::spec::{Document, Manifest, media_type};
+use crate::image::spec::{Descriptor, Document, Manifest, media_type};
 use crate::registry::{self, Client, Reference, Repository};
 use crate::sha256::Sha256;
 
@@ -29,6 +31,9 @@ pub use claim::Claim;
 pub use copy::copy_image;
 pub use document::{PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION};
 pub use history::{CommitImage, CommitImages, Lease};
+
+/// What the tag of a record ends in.
+const RECORD_SUFFIX: &str = ".record";
 
 /// A repository with stages.
 #[derive(Debug, Clone)]
@@ -97,12 +102,20 @@ impl RemoteStore {
     }
 
     fn record(&self, stage: &StageDigest) -> Reference {
-        self.repository.with_tag(&format!("{stage}.record")).expect("digits and letters are a tag")
+        self.repository.with_tag(&format!("{stage}{RECORD_SUFFIX}")).expect("digits and letters are a tag")
+    }
+
+    /// The stages that have a record, or a claim in its place, and whether each is there as an image too. This lists all
+    /// tags of the repository: nothing that a build should wait for.
+    pub fn stages(&self) -> Result<BTreeMap<StageDigest, bool>, registry::Error> {
+        let tags: BTreeSet<String> = self.client.tags(&self.repository)?.into_iter().collect();
+        let record = |tag: &String| tag.strip_suffix(RECORD_SUFFIX)?.parse::<StageDigest>().ok();
+        Ok(tags.iter().filter_map(record).map(|stage| (stage, tags.contains(&stage.to_string()))).collect())
     }
 
     /// The manifest of a stage; one HEAD request.
-    pub fn manifest(&self, stage: &StageDigest) -> Result<Option<BlobId>, registry::Error> {
-        absent_is_none(self.client.resolve(&self.image(stage)).map(|descriptor| descriptor.digest))
+    pub fn manifest(&self, stage: &StageDigest) -> Result<Option<Descriptor>, registry::Error> {
+        absent_is_none(self.client.resolve(&self.image(stage)))
     }
 
     /// A stage with its record; one GET request.
@@ -172,9 +185,9 @@ fn absent_is_none<T>(result: Result<T, registry::Error>) -> Result<Option<T>, re
 }
 
 impl RemoteStage {
-    /// The digest of its manifest as an image.
-    pub fn manifest(&self) -> BlobId {
-        Sha256::of(&self.image.to_bytes())
+    /// Its manifest as an image.
+    pub fn manifest(&self) -> Descriptor {
+        Descriptor::of(media_type::MANIFEST, &self.image.to_bytes())
     }
 
     /// The blobs of its layers, bottom first.

@@ -97,6 +97,11 @@ impl Registry {
         self.daemon.path().join("data/docker/registry/v2/repositories").join(repository)
     }
 
+    /// Takes a tag away from a repository.
+    pub(crate) fn untag(&self, repository: &str, tag: &str) {
+        fs::remove_dir_all(self.repository(repository).join("_manifests/tags").join(tag)).unwrap();
+    }
+
     /// Takes a blob away from a repository, as a garbage collection does.
     pub(crate) fn lose(&self, repository: &str, digest: &str) {
         let hex = digest.trim_start_matches("sha256:");
