@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use stages::plan::PlannedImage;
 use stages::{BlobId, ImageName, Platform, StageDigest};
@@ -136,9 +137,26 @@ fn promote_one(
         };
         if standing != Some(manifest) {
             let from = main.repository().with_digest(manifest);
-            copy_image(client, &from, &reference).map_err(failed)?;
+            copy_published(client, &from, &reference).map_err(failed)?;
         }
         named.push(reference.to_string());
     }
     Ok(named)
+}
+
+/// How often an image that has been published is looked for, and the first pause, which doubles: some six seconds in all.
+const LOOKS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Copies an image that is there; registries may be behind their own answers.
+fn copy_published(client: &Client, from: &Reference, to: &Reference) -> Result<(), registry::Error> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..LOOKS {
+        match copy_image(client, from, to) {
+            Err(registry::Error::NotFound { .. }) => std::thread::sleep(pause),
+            other => return other.map(drop),
+        }
+        pause *= 2;
+    }
+    copy_image(client, from, to).map(drop)
 }
