@@ -144,6 +144,8 @@ struct Shared {
 struct State {
     rules: Vec<Rule>,
     passed: Vec<Passed>,
+    /// The lengths of bodies that a [`Fault::CutAt`] has counted.
+    announced: u64,
     /// The requests that each token given is good for, as far as they are left.
     tokens: Vec<u64>,
     /// Reads of a path that find nothing yet.
@@ -315,8 +317,8 @@ impl Exchange<'_, '_> {
                 fault
             }
             Some(Fault::CutAt { bytes, buffered }) => {
-                let before: u64 = state.passed.iter().map(|passed| passed.sent).sum();
-                let length = head.length().unwrap_or(0);
+                let (before, length) = (state.announced, head.length().unwrap_or(0));
+                state.announced += length;
                 if before > bytes || before + length <= bytes {
                     return None;
                 }
