@@ -6,6 +6,8 @@
 //! takes over. Before a result is published its owner looks once more: one that was stopped for longer than its claim lived
 //! finds somebody else's, and adopts what came of that.
 //!
+//! A registry that doesn't show what was written, for longer than a moment, is an error: without that there is no telling.
+//!
 //! One thread renews all claims of a run, and its lease: the note of what it needs.
 
 use std::collections::BTreeMap;
@@ -31,6 +33,9 @@ const SETTLE: Duration = Duration::from_millis(15);
 
 /// What may be added to that where the registry is slow.
 const LONGEST_SETTLE: Duration = Duration::from_secs(2);
+
+/// How often a claim that was written is looked for. The pauses double: some ten seconds in all.
+const LOOKS: u32 = 10;
 
 /// What a builder may do with a stage.
 pub(super) enum Turn {
@@ -157,13 +162,14 @@ pub(super) fn take_turn(
     hold: &Hold,
 ) -> Result<Turn, Error> {
     let failed = |source| unreadable(main, source);
-    let mut watch = Watch::default();
+    let (mut watch, mut unseen) = (Watch::default(), 0);
     loop {
         engine.check_cancelled()?;
         let asked = Instant::now();
         match main.stage(stage).map_err(failed)? {
             Found::Stage(found) if !engine.damaged.contains(stage) => return Ok(Turn::Adopt(found)),
             Found::Claimed(claim) if claim.owner != engine.settings.run && !watch.is_void(&claim) => {
+                unseen = 0;
                 watch.wait(engine, id)?;
             }
             Found::Claimed(claim) if claim.owner == engine.settings.run => {
@@ -171,12 +177,20 @@ pub(super) fn take_turn(
                 let _over = hold.send(Pulse::Hold(*stage));
                 return Ok(Turn::Make);
             }
-            _ => {
-                let claim = Claim { owner: engine.settings.run.clone(), beat: 0, released: false };
-                let reference = main.image(stage).to_string();
-                main.put_claim(stage, &claim).map_err(|source| Error::Push { reference, source })?;
+            _ if unseen == LOOKS => {
+                return Err(Error::ClaimUnseen { stage: id.clone(), repository: main.repository().to_string() });
+            }
+            found => {
+                // Registries may be behind their own answers: what has been written is waited for, not written again.
+                let is_late = unseen > 0 && matches!(found, Found::Nothing | Found::Damaged { .. });
+                if !is_late {
+                    let claim = Claim { owner: engine.settings.run.clone(), beat: 0, released: false };
+                    let reference = main.image(stage).to_string();
+                    main.put_claim(stage, &claim).map_err(|source| Error::Push { reference, source })?;
+                }
                 // Others may have been as slow between looking and writing; not so if this one was stopped in between.
-                std::thread::sleep(SETTLE + (2 * asked.elapsed()).min(LONGEST_SETTLE));
+                std::thread::sleep(SETTLE * (1 << unseen) + (2 * asked.elapsed()).min(LONGEST_SETTLE));
+                unseen += 1;
             }
         }
     }

@@ -79,6 +79,18 @@ pub enum Error {
         /// For how long.
         waited: std::time::Duration,
     },
+    /// A claim that was written and can't be read.
+    #[error(
+        "stage `{}` of image `{}`: {repository} does not show the claim that was written there",
+        stage.stage,
+        stage.image
+    )]
+    ClaimUnseen {
+        /// Which stage.
+        stage: StageId,
+        /// Where.
+        repository: String,
+    },
     /// A layer of a base that must be fetched.
     #[error("cannot fetch layer {blob} of `{reference}`")]
     FetchLayer {

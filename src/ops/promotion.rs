@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use stages::digest::Encoder;
 use stages::plan::PlannedImage;
@@ -162,7 +163,7 @@ impl Promoter<'_> {
             let manifest = self.manifest(stage).map_err(failed)?.digest;
             if standing(self.main.client(), reference).map_err(failed)? != Some(manifest) {
                 let from = self.main.repository().with_digest(manifest);
-                copy_image(self.main.client(), &from, reference).map_err(failed)?;
+                copy_published(self.main.client(), &from, reference).map_err(failed)?;
             }
         }
         Ok(std::iter::once(self.main.image(stage)).chain(wanted).map(|name| name.to_string()).collect())
@@ -214,6 +215,23 @@ fn standing(client: &Client, reference: &Reference) -> Result<Option<stages::Blo
         Err(registry::Error::NotFound { .. }) => Ok(None),
         Err(source) => Err(source),
     }
+}
+
+/// How often an image that has been published is looked for, and the first pause, which doubles: some six seconds in all.
+const LOOKS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Copies an image that is there; registries may be behind their own answers.
+fn copy_published(client: &Client, from: &Reference, to: &Reference) -> Result<(), registry::Error> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..LOOKS {
+        match copy_image(client, from, to) {
+            Err(registry::Error::NotFound { .. }) => std::thread::sleep(pause),
+            other => return other.map(drop),
+        }
+        pause *= 2;
+    }
+    copy_image(client, from, to).map(drop)
 }
 
 #[cfg(test)]

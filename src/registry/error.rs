@@ -233,6 +233,14 @@ pub enum Error {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// A host that accepts something and doesn't have it afterwards.
+    #[error("cannot {task}: {host} accepts it, and does not have it afterwards; is it a registry?")]
+    NotKept {
+        /// What was being done.
+        task: Task,
+        /// The host, with its port.
+        host: String,
+    },
     /// An index without a manifest for the platform.
     #[error("no image for the platform {wanted}; there is {}", available_text(.available))]
     NoPlatform {
@@ -264,7 +272,8 @@ impl Error {
             Self::TooManyRequests { .. }
             | Self::Unreachable { .. }
             | Self::Disconnected { .. }
-            | Self::Timeout { .. } => true,
+            | Self::Timeout { .. }
+            | Self::NotKept { .. } => true,
             Self::Status { answer, .. } => matches!(answer.status, 408 | 425 | 500 | 502 | 503 | 504 | 520..=524),
             _ => false,
         }

@@ -931,6 +931,22 @@ fn a_failure_after_success_is_a_success() {
 }
 
 #[test]
+fn a_yes_of_something_that_is_no_registry_is_not_believed() {
+    let page = Scripted::start(|_| Reply::new(200).header("content-type", "text/html").body("<html>log in</html>"));
+    let client = Client::new(quick_settings());
+    let reference = repository(&page.host(), "app").with_tag("1").unwrap();
+    let error = client.put_manifest(&reference, b"{}", "application/json").unwrap_err();
+    assert!(matches!(error, Error::NotKept { .. }), "{error}");
+    assert!(error.to_string().contains("is it a registry?"));
+    // One that names no digests shows the manifest.
+    let plain = Scripted::start(|got| Reply::new(if got.method == "PUT" { 201 } else { 200 }).body("{}"));
+    let reference = repository(&plain.host(), "app").with_tag("1").unwrap();
+    assert_eq!(client.put_manifest(&reference, b"{}", "application/json").unwrap(), Sha256::of(b"{}"));
+    let methods: Vec<String> = plain.got().into_iter().map(|got| got.method).collect();
+    assert_eq!(methods, ["PUT", "HEAD", "GET"]);
+}
+
+#[test]
 fn redirects_are_followed_only_where_they_may_lead() {
     let target = Scripted::start(|_| Reply::new(200));
     let place = format!("http://{}/x?token=secret", target.host());

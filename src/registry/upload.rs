@@ -16,16 +16,17 @@ use super::address::{Url, encode};
 use super::auth::Scopes;
 use super::error::Task;
 use super::exchange::{Answered, Call, Core, Target};
+use super::manifest::MAX_MANIFEST;
 use super::reference::Repository;
 use super::retry::Backoff;
 use super::wire::{Body, OpenStream};
 use crate::sha256::Sha256;
 
 /// The largest blob that is sent in one request, in bytes.
-const WHOLE: u64 = 64 << 20;
+const WHOLE: u64 = 16 << 20;
 
 /// The size of a piece of a larger one.
-const CHUNK: u64 = 64 << 20;
+const CHUNK: u64 = 16 << 20;
 
 /// The first size tried after a proxy has refused a body as too large, and the smallest.
 const SMALL_CHUNK: u64 = 16 << 20;
@@ -374,7 +375,8 @@ fn parse_range(text: &str) -> Option<u64> {
     (start == "0").then(|| end.parse::<u64>().ok()?.checked_add(1)).flatten()
 }
 
-/// Sends a manifest. After a failure the registry is asked whether it took it all the same.
+/// Sends a manifest. After a failure, and after a yes that names no digest (any web page says yes), the registry is asked
+/// whether it has it.
 pub(super) fn put_manifest(
     core: &Core,
     task: &Task,
@@ -384,25 +386,42 @@ pub(super) fn put_manifest(
     media_type: &str,
 ) -> Result<BlobId, Error> {
     let digest = Sha256::of(bytes);
-    let path = format!("{}/manifests/{selector}", repository.path());
-    let scopes = Scopes::push(repository.path());
-    let call = |method| Call::new(task, repository.registry(), method, Target::Api(path.clone()), scopes.clone());
     let value = media_type.parse().map_err(|_| Error::protocol(task, "the media type can't be sent"))?;
+    let call = |method| {
+        let path = format!("{}/manifests/{selector}", repository.path());
+        Call::new(task, repository.registry(), method, Target::Api(path), Scopes::push(repository.path()))
+    };
     let mut put = call(Method::PUT).body(Body::Bytes(bytes)).commit();
     put.headers.insert(CONTENT_TYPE, value);
     let mut backoff = Backoff::new(&core.settings, task);
     loop {
-        match core.once(&put, &[200, 201, 202, 204]) {
-            Ok(answered) => return check_digest(task, &answered, digest).map(|()| digest),
-            Err(error) => backoff.wait(error)?,
-        }
-        let head = super::client::accepting(call(Method::HEAD));
-        if let Ok(answered) = core.once(&head, &[200])
-            && answered.header("docker-content-digest") == Some(digest.to_string().as_str())
-        {
+        let failure = match core.once(&put, &[200, 201, 202, 204]) {
+            Ok(answered) => {
+                check_digest(task, &answered, digest)?;
+                if answered.header("docker-content-digest").is_some() || stands(core, &call, digest) {
+                    return Ok(digest);
+                }
+                Error::NotKept { task: task.clone(), host: answered.url.authority().to_owned() }
+            }
+            Err(error) => error,
+        };
+        backoff.wait(failure)?;
+        if stands(core, &call, digest) {
             return Ok(digest);
         }
     }
+}
+
+/// Whether the registry shows a manifest where it was put. What can't be asked now is not there.
+fn stands<'a>(core: &Core, call: &dyn Fn(Method) -> Call<'a>, digest: BlobId) -> bool {
+    let once = |method| core.once(&super::client::accepting(call(method)), &[200]).ok();
+    let Some(answered) = once(Method::HEAD) else { return false };
+    if let Some(named) = answered.header("docker-content-digest") {
+        return named == digest.to_string();
+    }
+    let Some(mut answered) = once(Method::GET) else { return false };
+    let body = core.read_body(call(Method::GET).task, &mut answered, MAX_MANIFEST);
+    matches!(body, Ok(Some(bytes)) if Sha256::of(&bytes) == digest)
 }
 
 #[cfg(test)]

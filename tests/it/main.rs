@@ -28,6 +28,7 @@ mod dapp_digests;
 mod digests;
 mod examples;
 mod failures;
+mod faults;
 mod git_login;
 mod giterminism;
 mod goldens_gotemplate;

@@ -85,11 +85,24 @@ impl Registry {
 
     /// The tags of a repository, sorted.
     pub(crate) fn tags(&self, repository: &str) -> Vec<String> {
-        let directory = self.repository(repository).join("_manifests/tags");
-        let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-        let mut tags: Vec<String> = entries.map(|tag| tag.unwrap().file_name().into_string().unwrap()).collect();
-        tags.sort();
-        tags
+        names(&self.repository(repository).join("_manifests/tags"))
+    }
+
+    /// The blobs of a repository, as hexadecimal digits, sorted; those of its manifests are not among them.
+    pub(crate) fn blobs(&self, repository: &str) -> Vec<String> {
+        names(&self.repository(repository).join("_layers/sha256"))
+    }
+
+    /// The digest that a tag stands on, as hexadecimal digits.
+    pub(crate) fn tagged(&self, repository: &str, tag: &str) -> String {
+        let link = self.repository(repository).join("_manifests/tags").join(tag).join("current/link");
+        fs::read_to_string(link).unwrap().trim_start_matches("sha256:").to_owned()
+    }
+
+    /// The content of a blob or manifest that any repository has.
+    pub(crate) fn content(&self, hex: &str) -> Vec<u8> {
+        let blobs = self.daemon.path().join("data/docker/registry/v2/blobs/sha256");
+        fs::read(blobs.join(&hex[..2]).join(hex).join("data")).unwrap()
     }
 
     /// Where a repository is on disk.
@@ -117,6 +130,14 @@ http: {addr: '127.0.0.1:0'}
 
 /// `alice:wonder land`, by bcrypt.
 const PASSWORDS: &str = "alice:$2b$04$v88cfF5SJggzbXbvM5asfu1qgDwqxkB7ZbNsqdQI1BHhlYEdSm6NO\n";
+
+/// What is in a directory, sorted; nothing where there is none.
+fn names(directory: &std::path::Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
 
 fn listening(log: &str) -> Option<String> {
     let (_, rest) = log.split_once("listening on ")?;

@@ -85,6 +85,12 @@ impl Run {
         self
     }
 
+    /// Another deadline than three minutes.
+    pub(crate) fn within(&mut self, deadline: Duration) -> &mut Self {
+        self.deadline = deadline;
+        self
+    }
+
     /// Runs to the end.
     pub(crate) fn run(&mut self) -> Output {
         self.start().finish()
