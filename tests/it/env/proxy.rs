@@ -438,7 +438,7 @@ impl Exchange<'_, '_> {
         match fault {
             Some(Fault::StallAnswer(_)) => {
                 // Ends when the client closes.
-                self.input.read(&mut [0; 1])?;
+                io::copy(self.input, &mut io::sink())?;
                 Ok(false)
             }
             Some(Fault::CutAnswer(_) | Fault::Length(_)) => Ok(false),
