@@ -403,6 +403,9 @@ fn mirrors_have_their_own_credentials_and_get_no_pushes() {
         "HEAD" => Reply::new(404),
         "POST" => Reply::new(202).header("location", "/v2/a/blobs/uploads/1"),
         "GET" => Reply::new(200).body(IMAGE),
+        "PUT" if got.path.contains("/manifests/") => {
+            Reply::new(201).header("docker-content-digest", &Sha256::of(IMAGE).to_string())
+        }
         _ => Reply::new(201),
     });
     let app = repository(&registry.host(), "a");
