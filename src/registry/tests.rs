@@ -404,7 +404,7 @@ fn mirrors_have_their_own_credentials_and_get_no_pushes() {
         "POST" => Reply::new(202).header("location", "/v2/a/blobs/uploads/1"),
         "GET" => Reply::new(200).body(IMAGE),
         "PUT" if got.path.contains("/manifests/") => {
-            Reply::new(201).header("docker-content-digest", &Sha256::of(IMAGE).to_string())
+            Reply::new(201).header("docker-content-digest", Sha256::of(IMAGE).to_string())
         }
         _ => Reply::new(201),
     });
