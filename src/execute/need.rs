@@ -10,7 +10,7 @@ use std::sync::Arc;
 use stages::plan::{Plan, PlannedImage, PlannedStage};
 use stages::{BlobId, StageDigest};
 
-use super::remote::{self, Answer, Question};
+use super::remote::{self, Answer, Question, RecordWish};
 use super::{Error, Search};
 use crate::image::spec::Descriptor;
 use crate::report::{Event, StageSource};
@@ -150,8 +150,13 @@ fn merged(wishes: Vec<Wish>) -> Vec<Wish> {
 
 /// What the registries are asked of a stage, if anything.
 fn question(search: &Search<'_>, wish: Wish, here: bool) -> Option<Question> {
-    let question = Question { stage: wish.stage, existence: wish.last && (here || !wish.record), record: !here };
-    let asks = !search.roles.is_empty() && (question.record || (question.existence && search.roles.main.is_some()));
+    let record = match (here, wish.record) {
+        (true, _) => RecordWish::Never,
+        (false, true) => RecordWish::Always,
+        (false, false) => RecordWish::IfAbsent,
+    };
+    let question = Question { stage: wish.stage, existence: wish.last && search.roles.main.is_some(), record };
+    let asks = question.existence || (record != RecordWish::Never && !search.roles.is_empty());
     asks.then_some(question)
 }
 
@@ -184,7 +189,10 @@ impl Need<'_> {
                 remote::adopt(search.home, index, stage, search.now)?;
                 source = *from;
                 if source == StageSource::Repo {
-                    self.published.insert(wish.stage, stage.manifest());
+                    // A record whose image is missing is of a builder that got no further: the last stage is published again.
+                    if !wish.last {
+                        self.published.insert(wish.stage, stage.manifest());
+                    }
                     self.blobs.extend(stage.blobs());
                 }
                 Some(stage.record.clone())

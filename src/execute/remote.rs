@@ -21,10 +21,19 @@ const QUESTIONS: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Question {
     pub(super) stage: StageDigest,
-    /// Whether it is enough to know that the main storage has it.
+    /// Whether it counts that the main storage has it as an image.
     pub(super) existence: bool,
-    /// Whether the stage itself is wanted where existence is not enough.
-    pub(super) record: bool,
+    /// Whether the stage itself is wanted.
+    pub(super) record: RecordWish,
+}
+
+/// When the record of a stage is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RecordWish {
+    Never,
+    /// Where the main storage doesn't have it as an image.
+    IfAbsent,
+    Always,
 }
 
 /// What came back.
@@ -71,8 +80,10 @@ fn ask_one(roles: &Roles, question: &Question) -> Result<Answer, Error> {
     if let (Some(main), true) = (&roles.main, question.existence) {
         answer.published = main.manifest(&question.stage).map_err(|source| unreadable(main, source))?;
     }
-    if answer.published.is_some() || !question.record {
-        return Ok(answer);
+    match question.record {
+        RecordWish::Never => return Ok(answer),
+        RecordWish::IfAbsent if answer.published.is_some() => return Ok(answer),
+        RecordWish::IfAbsent | RecordWish::Always => {}
     }
     for (source, store) in sources(roles) {
         match store.stage(&question.stage) {

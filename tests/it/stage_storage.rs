@@ -383,3 +383,22 @@ fn a_storage_knows_what_commits_gave_and_what_builds_need() {
     build(&mut env, "two", &["app", "--repo", &repo]);
     assert_eq!(noted("commit-").len(), 2);
 }
+
+#[test]
+fn a_record_without_its_image_is_published_to_the_end() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    let first = build(&mut env, "one", &["--repo", &repo]);
+    let digest = &first.image("side").digest;
+    for machine in ["one", "two"] {
+        registry.untag("stages", digest);
+        let again = build(&mut env, machine, &["--repo", &repo]);
+        assert_eq!((again.built(), again.manifests()), (Vec::new(), first.manifests()), "on {machine}");
+        assert!(registry.tags("stages").contains(digest), "on {machine}");
+    }
+    registry.untag("stages", digest);
+    let layout = format!("oci:{}", env.out("layout").display());
+    assert_eq!(build(&mut env, "three", &["side", "--repo", &repo, "--output", &layout]).built(), [""; 0]);
+    assert!(registry.tags("stages").contains(digest));
+}

@@ -3,7 +3,9 @@
 //! YAML 1.2 is read by saphyr. YAML 1.1 is read by a port of libyaml, the reader that the programs of those dialects have
 //! a port of too: what it lets pass and what it refuses is part of the dialect.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::Cursor;
 
 use libyaml_safer::EventData;
 use saphyr_parser::ScalarStyle;
@@ -92,7 +94,9 @@ fn of_saphyr(event: saphyr_parser::Event<'_>) -> Event {
 }
 
 /// Reads YAML 1.1 texts one after the other: its buffer is larger than most documents, and costs more than to read one.
-pub(super) struct Yaml11Parser<'t>(libyaml_safer::Parser<&'t [u8]>);
+pub(super) struct Yaml11Parser<'t>(libyaml_safer::Parser<Input<'t>>);
+
+type Input<'t> = Cursor<Cow<'t, [u8]>>;
 
 impl<'t> Yaml11Parser<'t> {
     pub(super) fn new() -> Self {
@@ -103,13 +107,23 @@ impl<'t> Yaml11Parser<'t> {
     pub(super) fn events(&mut self, text: &'t str) -> impl Iterator<Item = Result<(Event, Span), SyntaxError>> {
         self.0.reset();
         self.0.set_encoding(libyaml_safer::Encoding::Utf8);
-        self.0.set_input(text.as_bytes());
+        self.0.set_input(Cursor::new(line_feeds(text)));
         Yaml11 { parser: &mut self.0, anchors: HashMap::new(), last: 0, done: false }
     }
 }
 
+/// The text with line feeds for the line breaks of DOS, which YAML takes for the same: the parser panics where one of these
+/// ends what it has read ahead.
+fn line_feeds(text: &str) -> Cow<'_, [u8]> {
+    if text.contains("\r\n") {
+        Cow::Owned(text.replace("\r\n", "\n").into_bytes())
+    } else {
+        Cow::Borrowed(text.as_bytes())
+    }
+}
+
 struct Yaml11<'p, 't> {
-    parser: &'p mut libyaml_safer::Parser<&'t [u8]>,
+    parser: &'p mut libyaml_safer::Parser<Input<'t>>,
     /// What each name means at this point.
     anchors: HashMap<String, usize>,
     last: usize,

@@ -213,6 +213,16 @@ fn merged_keys_of_yaml_1_1_cannot_be_set_again() {
 
 const SYMBOLS: &str = "([ a-c:\n\"'|&*!<>{}\\[\\],#?-]|---\n|  |&a |\\*a|<<: |ж|\t|\r\n|\r|%|@|0x|~){0,60}";
 
+#[test]
+fn line_breaks_of_dos_are_line_breaks() {
+    for text in [">\r\n  &a ", "|\r\n", "a: >\r\n  b\r\n", "a: 'x\r\n  y'\r\nb: |\r\n  c\r\n\r\n"] {
+        let (dos, problems) = parse_sections("f", text);
+        let unix = text.replace("\r\n", "\n");
+        let (plain, plain_problems) = parse_sections("f", &unix);
+        assert_eq!((dos.len(), problems.len()), (plain.len(), plain_problems.len()), "{text:?}");
+    }
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1000))]
     #[test]
