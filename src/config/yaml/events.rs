@@ -107,23 +107,51 @@ impl<'t> Yaml11Parser<'t> {
     pub(super) fn events(&mut self, text: &'t str) -> impl Iterator<Item = Result<(Event, Span), SyntaxError>> {
         self.0.reset();
         self.0.set_encoding(libyaml_safer::Encoding::Utf8);
-        self.0.set_input(Cursor::new(line_feeds(text)));
-        Yaml11 { parser: &mut self.0, anchors: HashMap::new(), last: 0, done: false }
+        let (input, open_end) = readable(text);
+        self.0.set_input(Cursor::new(input));
+        Yaml11 { parser: &mut self.0, open_end, anchors: HashMap::new(), last: 0, done: false }
     }
 }
 
-/// The text with line feeds for the line breaks of DOS, which YAML takes for the same: the parser panics where one of these
-/// ends what it has read ahead.
-fn line_feeds(text: &str) -> Cow<'_, [u8]> {
-    if text.contains("\r\n") {
-        Cow::Owned(text.replace("\r\n", "\n").into_bytes())
-    } else {
-        Cow::Borrowed(text.as_bytes())
+/// The text as the parser can read it: it panics where a block scalar ends with the text and without a line break, and doesn't
+/// always see both characters of a line break of DOS, which YAML takes for a line feed. With the end that was given a line
+/// break for that.
+fn readable(text: &str) -> (Cow<'_, [u8]>, Option<OpenEnd>) {
+    let unix = if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) };
+    let is_open = !unix.ends_with('\n') && unix.contains(['|', '>']);
+    let open_end = is_open.then(|| OpenEnd {
+        length: unix.len() as u64,
+        is_blank: unix.rsplit('\n').next().is_some_and(|line| line.trim_matches(' ').is_empty()),
+    });
+    match (unix, is_open) {
+        (unix, true) => (Cow::Owned(format!("{unix}\n").into_bytes()), open_end),
+        (Cow::Borrowed(text), false) => (Cow::Borrowed(text.as_bytes()), None),
+        (Cow::Owned(text), false) => (Cow::Owned(text.into_bytes()), None),
+    }
+}
+
+/// The end of a text whose last line had no line break.
+struct OpenEnd {
+    /// The bytes before it.
+    length: u64,
+    /// The last line is of spaces only.
+    is_blank: bool,
+}
+
+impl OpenEnd {
+    /// The value of a block scalar that ends there, without the line break that is not in the text.
+    fn taken_back(&self, mut value: String) -> String {
+        let is_content = !self.is_blank || value.ends_with(" \n");
+        if is_content && value.ends_with('\n') {
+            value.pop();
+        }
+        value
     }
 }
 
 struct Yaml11<'p, 't> {
     parser: &'p mut libyaml_safer::Parser<Input<'t>>,
+    open_end: Option<OpenEnd>,
     /// What each name means at this point.
     anchors: HashMap<String, usize>,
     last: usize,
@@ -147,7 +175,17 @@ impl Iterator for Yaml11<'_, '_> {
         let position = |mark: libyaml_safer::Mark| (mark.line as usize + 1, mark.column as usize);
         let span = Span { start: position(event.start_mark), end: position(event.end_mark) };
         self.done = event.data == EventData::StreamEnd;
-        let event = self.event(event.data);
+        let at_end = self.open_end.as_ref().filter(|end| event.end_mark.index >= end.length);
+        let data = match (event.data, at_end) {
+            (EventData::Scalar { value, style, anchor, tag, plain_implicit, quoted_implicit }, Some(end))
+                if matches!(style, libyaml_safer::ScalarStyle::Literal | libyaml_safer::ScalarStyle::Folded) =>
+            {
+                let value = end.taken_back(value);
+                EventData::Scalar { value, style, anchor, tag, plain_implicit, quoted_implicit }
+            }
+            (data, _) => data,
+        };
+        let event = self.event(data);
         self.done |= event.is_err();
         Some(match event {
             Ok(event) => Ok((event, span)),

@@ -213,13 +213,32 @@ fn merged_keys_of_yaml_1_1_cannot_be_set_again() {
 
 const SYMBOLS: &str = "([ a-c:\n\"'|&*!<>{}\\[\\],#?-]|---\n|  |&a |\\*a|<<: |ж|\t|\r\n|\r|%|@|0x|~){0,60}";
 
+/// The text of the only value of `a` in a section.
+fn value_of(text: &str) -> String {
+    let (sections, problems) = parse_sections("f", text);
+    assert!(problems.is_empty(), "{text:?}: {problems:?}");
+    format!("{:?}", sections[0].node)
+}
+
 #[test]
-fn line_breaks_of_dos_are_line_breaks() {
-    for text in [">\r\n  &a ", "|\r\n", "a: >\r\n  b\r\n", "a: 'x\r\n  y'\r\nb: |\r\n  c\r\n\r\n"] {
-        let (dos, problems) = parse_sections("f", text);
-        let unix = text.replace("\r\n", "\n");
-        let (plain, plain_problems) = parse_sections("f", &unix);
-        assert_eq!((dos.len(), problems.len()), (plain.len(), plain_problems.len()), "{text:?}");
+fn block_scalars_may_end_with_the_text() {
+    let cases = [
+        ("a: |\n  b", "a: \"b\""),
+        ("a: |\n  b\n", "a: \"b\\n\""),
+        ("a: |\n  b\n  ", "a: \"b\\n\""),
+        ("a: |\n  b\n    ", "a: \"b\\n  \""),
+        ("a: |-\n  b", "a: \"b\""),
+        ("a: |+\n  b\n\n  c", "a: \"b\\n\\nc\""),
+        ("a: >\n  b\n  c", "a: \"b c\""),
+        ("a: >\n  b ", "a: \"b \""),
+        ("a: >\r\n  b\r\n  c", "a: \"b c\""),
+        ("a: |\r\n  b\r\n", "a: \"b\\n\""),
+        ("a: 'x\r\n  y'\r\n", "a: 'x y'"),
+    ];
+    for (text, same) in cases {
+        let places = |text: String| regex::Regex::new(r"\d+").unwrap().replace_all(&text, "").into_owned();
+        let plain = |text: String| places(text).replace("plain: true", "").replace("plain: false", "");
+        assert_eq!(plain(value_of(text)), plain(value_of(same)), "{text:?}");
     }
 }
 
