@@ -5,9 +5,10 @@
 //! names, so that a file that comes or goes moves no other one. The size of a part is a power of two of the whole's, so that
 //! it seldom changes.
 //!
-//! The figures come from the histories of three public repositories (60 steps of 5 merges each, 11 to 81 MB of files): parts
-//! of a 32nd send a quarter to a half of the bytes that parts of an 8th do, in 15 to 33 layers; those of a 64th would save as much
-//! again and cost 60 layers, half of what images may have.
+//! The figures come from the histories of three public repositories (60 steps of 5 merges each; 11, 12 and 81 MB of files), cut in
+//! different ways. Parts of a 32nd, of 1 MiB at least, make 15 to 33 layers, and the median step sends 3.6, 4.3 and 17.5 MB before
+//! compression; those of an 8th make 6 to 10 layers, and send 6.5, 5.7 and 46 MB. A 64th of the largest sends 8 MB in 60 layers, half
+//! of what images may have. Content as small as the first two stays whole all the same: compressed it is 3 MB, in one layer.
 
 use std::collections::BTreeMap;
 
