@@ -382,10 +382,9 @@ pub(super) fn write_tar(
             })
         }
         LayerSource::Symlinks { links } => write_symlinks(links, out),
+        // Such layers are unpacked from their blobs.
         LayerSource::Blob { blob, .. } => Err(Error::LayerGone { blob: *blob }),
-        LayerSource::Parts { parts } => {
-            Err(Error::LayerGone { blob: parts.first().map_or(BlobId::from_bytes([0; 32]), |part| part.blob) })
-        }
+        LayerSource::Parts { parts } => parts.first().map_or(Ok(()), |part| Err(Error::LayerGone { blob: part.blob })),
     }
 }
 

@@ -124,7 +124,7 @@ const LEASE_RENEWAL: Duration = Duration::from_secs(2 * 3600);
 /// cleanup takes away too early is made again.
 fn lease(engine: &Engine<'_>, main: &RemoteStore) -> Instant {
     let settings = &engine.settings;
-    let passed = i64::try_from(settings.looked.elapsed().as_secs()).unwrap_or(0);
+    let passed = i64::try_from(settings.started.elapsed().as_secs()).unwrap_or(0);
     let lease = Lease {
         project: settings.project.clone(),
         run: settings.run.clone(),

@@ -11,13 +11,13 @@ use super::{Error, SOURCE_DATE_EPOCH};
 use crate::image::assemble::{self, LayerRef};
 use crate::image::spec::{Descriptor, ImageConfig, Manifest, media_type};
 use crate::layer::Compression;
-use crate::sha256::Sha256;
 use crate::storage::StageRecord;
 
 /// An image by its documents.
 pub(super) struct Description {
     pub(super) manifest: Manifest,
-    pub(super) manifest_digest: BlobId,
+    /// The manifest as it is published.
+    pub(super) descriptor: Descriptor,
     pub(super) config: Vec<u8>,
     /// For each layer of the record its blobs.
     pub(super) layers: Vec<Vec<LayerBlob>>,
@@ -27,11 +27,6 @@ impl Description {
     /// All blobs, bottom first.
     pub(super) fn blobs(&self) -> impl Iterator<Item = &LayerBlob> {
         self.layers.iter().flatten()
-    }
-
-    /// Its manifest as it is published.
-    pub(super) fn manifest_descriptor(&self) -> Descriptor {
-        Descriptor::of(media_type::MANIFEST, &self.manifest.to_bytes())
     }
 
     pub(super) fn config_digest(&self) -> BlobId {
@@ -68,7 +63,8 @@ pub(super) fn describe(
     let descriptors = layers.iter().flatten().map(descriptor).collect();
     let manifest = assemble::manifest(Descriptor::of(media_type::CONFIG, &config), descriptors, BTreeMap::new())
         .map_err(failed)?;
-    Ok(Description { manifest_digest: Sha256::of(&manifest.to_bytes()), manifest, config, layers })
+    let descriptor = Descriptor::of(media_type::MANIFEST, &manifest.to_bytes());
+    Ok(Description { manifest, descriptor, config, layers })
 }
 
 /// Git content lies below the layers of the steps, also when the base is an image with layers of its own.

@@ -64,8 +64,8 @@ pub struct Settings {
     pub compression: Compression,
     /// The present, in seconds since 1970.
     pub now: i64,
-    /// When the registries were asked for stages.
-    pub looked: Instant,
+    /// When the run began: `now` on a clock that nobody sets.
+    pub started: Instant,
     /// How long to wait for another stager that makes the same stage.
     pub lock_deadline: Duration,
 }

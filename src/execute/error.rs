@@ -10,6 +10,15 @@ use crate::registry;
 use crate::report::StageId;
 use crate::storage;
 
+/// A blob that can't be had, or is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LostBlob {
+    /// Which.
+    pub blob: BlobId,
+    /// Where; `None` for anywhere.
+    pub repository: Option<registry::Repository>,
+}
+
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -260,15 +269,19 @@ pub enum Error {
 
 impl Error {
     /// The blob that a registry doesn't have, or not as it should be, when that is why the run failed.
-    pub fn lost_blob(&self) -> Option<BlobId> {
+    pub fn lost_blob(&self) -> Option<LostBlob> {
         use registry::Error as E;
         match self {
             Self::InStage { source, .. } | Self::InImage { source, .. } => source.lost_blob(),
-            Self::FetchLayer { blob, source, .. } => {
+            Self::FetchLayer { blob, reference, source } => {
                 let lost = matches!(source, E::NotFound { .. } | E::DigestMismatch { .. } | E::SizeMismatch { .. });
-                lost.then_some(*blob)
+                let reference = reference.parse::<registry::Reference>().ok();
+                let repository = reference.map(|reference| reference.repository().clone());
+                lost.then_some(LostBlob { blob: *blob, repository })
             }
-            Self::WrongDiffId { blob, .. } | Self::LayerGone { blob } => Some(*blob),
+            Self::WrongDiffId { blob, .. } | Self::LayerGone { blob } => {
+                Some(LostBlob { blob: *blob, repository: None })
+            }
             _ => None,
         }
     }

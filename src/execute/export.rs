@@ -121,7 +121,7 @@ fn pack(
     Ok(Packed {
         name: image.name.clone(),
         platform: image.platform.clone(),
-        manifest_digest: described.manifest_digest,
+        manifest_digest: described.descriptor.digest,
         manifest: described.manifest.to_bytes(),
         config: described.config,
         layers: described.layers.into_iter().flatten().collect(),
@@ -252,7 +252,7 @@ fn push(worker: &mut Worker<'_, '_>, reference: &str, image: &Packed) -> Result<
         worker.engine.check_cancelled()?;
         publish::bring_blob(worker, client, repository, layer)?;
     }
-    publish::push_bytes(client, repository, &image.config).map_err(failed)?;
+    client.push_bytes(repository, &image.config).map_err(failed)?;
     // The tag comes last: whoever sees it finds everything it names.
     client.put_manifest(&parsed, &image.manifest, media_type::MANIFEST).map_err(failed)?;
     Ok(())

@@ -87,10 +87,17 @@ fn recipes(
 /// The directories of a placement, below its target, that are there already. Most targets are new, and then nothing of the
 /// content is looked at.
 fn kept(worker: &mut Worker<'_, '_>, placement: &Placement, layers: &[ContentId]) -> Result<Vec<String>, Error> {
-    let below = directories(worker, layers)?;
-    let below: BTreeSet<&str> = below.lines().collect();
-    let is_directory = |path: &Path| path == Path::new("/") || path.to_str().is_some_and(|path| below.contains(path));
-    if !is_directory(&placement.to) {
+    let listed = listed(worker, layers)?;
+    let listed: Option<BTreeSet<&str>> = listed.as_ref().map(|paths| paths.lines().collect());
+    let tree = if listed.is_none() { Some(worker.merged(layers)?) } else { None };
+    let is_directory = |path: &Path| -> Result<bool, Error> {
+        match (&listed, &tree) {
+            (Some(paths), _) => Ok(path == Path::new("/") || path.to_str().is_some_and(|path| paths.contains(path))),
+            (None, Some(tree)) => Ok(tree.lookup(path)?.is_some_and(|entry| entry.kind == FileKind::Directory)),
+            (None, None) => Ok(false),
+        }
+    };
+    if !is_directory(&placement.to)? {
         return Ok(Vec::new());
     }
     let mut directories = BTreeSet::new();
@@ -106,11 +113,20 @@ fn kept(worker: &mut Worker<'_, '_>, placement: &Placement, layers: &[ContentId]
     for directory in directories {
         let path = placement.to.join(directory);
         // A name that is not UTF-8 can't be kept in a record; nothing in a base is called so.
-        if let (true, Some(path)) = (is_directory(&path), path.to_str()) {
+        if let (true, Some(path)) = (is_directory(&path)?, path.to_str()) {
             kept.push(path.to_owned());
         }
     }
     Ok(kept)
+}
+
+/// The directories of a stack of layers where they are known, or are of use to others: a build for this machine alone looks
+/// at those that it places.
+fn listed(worker: &mut Worker<'_, '_>, layers: &[ContentId]) -> Result<Option<String>, Error> {
+    match worker.engine.roles.main {
+        Some(_) => directories(worker, layers).map(Some),
+        None => Ok(worker.index.directories(&base_chain(layers))?),
+    }
 }
 
 /// The directories of a stack of layers, links not followed: absolute paths, one a line. They are listed once, and travel with

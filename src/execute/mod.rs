@@ -43,14 +43,14 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use stages::StageDigest;
 use stages::plan::{Plan, PlannedImage};
-use stages::{BlobId, StageDigest};
 
 use publish::{Publication, Publisher};
 
 pub use caches::RunDirectories;
 pub use engine::{Engine, SOURCE_DATE_EPOCH, Settings};
-pub use error::Error;
+pub use error::{Error, LostBlob};
 pub use export::{ExportRequest, Exported, Output, export};
 pub use layout::bind_store;
 pub use need::Need;
@@ -74,7 +74,7 @@ pub struct Search<'s> {
     /// Whether the records of the images are wanted, and not only that they are somewhere.
     pub records: bool,
     /// Blobs that registries were found not to have, or not as they should be: stages that need them are none.
-    pub lost: &'s BTreeSet<BlobId>,
+    pub lost: &'s BTreeSet<LostBlob>,
     /// The present, in seconds since 1970.
     pub now: i64,
     /// Where warnings go.
@@ -113,7 +113,7 @@ pub struct Outcome {
 
 /// Makes what is missing, and publishes it on the way. `elsewhere` are records that are here and not known to be published.
 pub fn execute(engine: &Engine<'_>, need: Need<'_>, elsewhere: Vec<(&PlannedImage, StageRecord)>) -> Outcome {
-    let known = publish::Known { blobs: need.blobs.clone() };
+    let known = need.blobs.clone();
     let mut published = need.published.clone();
     std::thread::scope(|scope| {
         let hold = claims::start(scope, engine);

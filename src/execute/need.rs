@@ -123,8 +123,11 @@ pub(super) fn look<'a>(
         })?;
         let questions: Vec<Question> =
             level.iter().zip(&records).filter_map(|(wish, record)| question(search, *wish, record.is_some())).collect();
-        let answers: BTreeMap<StageDigest, Answer> =
-            questions.iter().map(|question| question.stage).zip(remote::ask(search.roles, &questions)?).collect();
+        let answers: BTreeMap<StageDigest, Answer> = questions
+            .iter()
+            .map(|question| question.stage)
+            .zip(remote::ask(search.roles, search.lost, &questions)?)
+            .collect();
         for (wish, record) in level.into_iter().zip(records) {
             let missing = need.settle(search, index, wish, record, answers.get(&wish.stage))?;
             if let (true, Some(node)) = (missing, nodes.get(&wish.stage)) {
@@ -181,10 +184,6 @@ impl Need<'_> {
         let mut source = StageSource::Local;
         let found = match (record, &answer.stage) {
             (Some(record), _) => Some(record),
-            (None, Some((_, stage))) if search.lost.iter().any(|blob| stage.has_blob(blob)) => {
-                self.damaged.insert(wish.stage);
-                None
-            }
             (None, Some((from, stage))) => {
                 remote::adopt(search.home, index, stage, search.now)?;
                 source = *from;

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -23,7 +24,7 @@ use super::worker::Worker;
 use super::{Engine, Error};
 use crate::image::spec::Descriptor;
 use crate::registry::{Client, Mount, Reference, Repository};
-use crate::report::{Event, StageId};
+use crate::report::{Event, StageId, with_causes};
 use crate::storage::{BlobStore, PublishedBlob, RemoteStore, StageRecord, base_chain};
 
 /// How many workers a storage has: they wait for the registry most of the time.
@@ -39,13 +40,6 @@ pub(super) struct Publication {
     pub(super) fresh: bool,
 }
 
-/// What the main storage has from the start.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Known {
-    /// Blobs that are there.
-    pub(super) blobs: BTreeSet<BlobId>,
-}
-
 /// Brings stages to all storages that are written.
 pub(super) struct Publisher<'scope> {
     main: Option<Handle<'scope>>,
@@ -59,15 +53,15 @@ struct Handle<'scope> {
 }
 
 impl<'scope> Publisher<'scope> {
-    /// Starts the loops of the storages.
+    /// Starts the loops of the storages. `known` are blobs that the main one has.
     pub(super) fn start<'env>(
         scope: &'scope Scope<'scope, 'env>,
         engine: &'env Engine<'env>,
-        known: Known,
+        known: BTreeSet<BlobId>,
         hold: &Hold,
     ) -> Self {
         let failed = Arc::new(AtomicBool::new(false));
-        let start = |store: &'env RemoteStore, known: Known, main: Option<(Arc<AtomicBool>, Hold)>| {
+        let start = |store: &'env RemoteStore, known: BTreeSet<BlobId>, main: Option<(Arc<AtomicBool>, Hold)>| {
             let (messages, inbox) = mpsc::channel();
             let sender = messages.clone();
             let (failed, hold) = main.unzip();
@@ -77,7 +71,13 @@ impl<'scope> Publisher<'scope> {
         };
         let main =
             engine.roles.main.as_ref().map(|store| start(store, known, Some((Arc::clone(&failed), hold.clone()))));
-        let caches = engine.roles.cache.iter().map(|store| start(store, Known::default(), None)).collect();
+        let caches = engine
+            .roles
+            .cache
+            .iter()
+            .filter(|store| !store.is_left_out())
+            .map(|store| start(store, BTreeSet::new(), None))
+            .collect();
         Self { main, caches, failed }
     }
 
@@ -115,11 +115,6 @@ impl<'scope> Publisher<'scope> {
     }
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 enum Message {
     Publish(Publication),
     Close,
@@ -153,7 +148,8 @@ struct Parcel {
 struct Desk<'a> {
     engine: &'a Engine<'a>,
     store: &'a RemoteStore,
-    known: Known,
+    /// Blobs that are there.
+    known: BTreeSet<BlobId>,
     /// Has claims renewed, where stages are claimed.
     hold: Option<Hold>,
     parcels: Vec<Parcel>,
@@ -165,7 +161,7 @@ struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    fn new(engine: &'a Engine<'a>, store: &'a RemoteStore, known: Known, hold: Option<Hold>) -> Self {
+    fn new(engine: &'a Engine<'a>, store: &'a RemoteStore, known: BTreeSet<BlobId>, hold: Option<Hold>) -> Self {
         Self {
             engine,
             store,
@@ -197,9 +193,12 @@ impl<'a> Desk<'a> {
                         // Held while waiting for a job, which is all that the other idle workers do too.
                         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok((parcel, work)) = job else { break };
-                        let done = Worker::reopen(&mut worker, engine)
-                            .and_then(|worker| Hand { worker, store, hold: hold.clone() }.does(work))
-                            .map(Box::new);
+                        let work = AssertUnwindSafe(|| {
+                            let worker = Worker::reopen(&mut worker, engine)?;
+                            Hand { worker, store, hold: hold.clone() }.does(work).map(Box::new)
+                        });
+                        // A panic is a defect: it ends the run as any failure does, not by hanging it.
+                        let done = catch_unwind(work).unwrap_or(Err(Error::WorkerDied));
                         if sender.send(Message::Done(parcel, done)).is_err() {
                             break;
                         }
@@ -261,7 +260,7 @@ impl<'a> Desk<'a> {
         match done {
             Done::Prepared(description) => self.prepared(parcel, *description),
             Done::Blob(blob) => {
-                self.known.blobs.insert(blob);
+                self.known.insert(blob);
                 for waiting in self.awaited.remove(&blob).unwrap_or_default() {
                     self.parcels[waiting].missing -= 1;
                     self.tag_when_whole(waiting);
@@ -279,7 +278,7 @@ impl<'a> Desk<'a> {
         let config = (description.config_digest(), Work::Config(Arc::clone(&description)));
         let mut wanted = BTreeSet::new();
         for (blob, work) in layers.chain([config]) {
-            if self.known.blobs.contains(&blob) || !wanted.insert(blob) {
+            if self.known.contains(&blob) || !wanted.insert(blob) {
                 continue;
             }
             // One at a time: registries have been seen to lose a blob that arrives twice at once.
@@ -367,7 +366,7 @@ impl Hand<'_, '_, '_> {
         let repository = self.store.repository();
         let failed =
             |source| Error::Push { reference: format!("{repository}@{}", description.config_digest()), source };
-        push_bytes(self.store.client(), repository, &description.config).map_err(failed)
+        self.store.client().push_bytes(repository, &description.config).map(drop).map_err(failed)
     }
 
     fn tag(&mut self, publication: &Publication, description: &Description) -> Result<Done, Error> {
@@ -393,7 +392,7 @@ impl Hand<'_, '_, '_> {
                     attempts -= 1;
                 }
                 Err(source) => return Err(failed(source)),
-                Ok(()) => return Ok(Done::Tagged(description.manifest_descriptor())),
+                Ok(()) => return Ok(Done::Tagged(description.descriptor.clone())),
             }
         }
     }
@@ -415,26 +414,16 @@ pub(super) fn bring_blob(
     let blob = layer.blob;
     let failed = |source| Error::Push { reference: format!("{repository}@{}", blob.blob), source };
     let origin = layer.origin.as_ref().and_then(|origin| origin.parse::<Reference>().ok());
-    let upload = match origin {
-        Some(origin) if origin.repository() == repository => {
-            if client.has_blob(repository, blob.blob).map_err(failed)? {
-                return Ok(());
-            }
-            client.start_upload(repository).map_err(failed)?
-        }
-        Some(origin) if origin.repository().registry() == repository.registry() => {
-            match client.mount_blob(repository, blob.blob, origin.repository()).map_err(failed)? {
-                Mount::Mounted => return Ok(()),
-                Mount::Started(upload) => upload,
-            }
-        }
-        _ => {
-            if client.has_blob(repository, blob.blob).map_err(failed)? {
-                return Ok(());
-            }
-            blobs::fetch_blob(worker, layer)?;
-            client.start_upload(repository).map_err(failed)?
-        }
+    let is_near = |origin: &Reference| {
+        origin.repository() != repository && origin.repository().registry() == repository.registry()
+    };
+    let begun = match origin.filter(is_near) {
+        Some(origin) => match client.mount_blob(repository, blob.blob, origin.repository()).map_err(failed)? {
+            Mount::Mounted => return Ok(()),
+            Mount::Started(upload) => Some(upload),
+        },
+        None if client.has_blob(repository, blob.blob).map_err(failed)? => return Ok(()),
+        None => None,
     };
     blobs::fetch_blob(worker, layer)?;
     let store = BlobStore::new(worker.engine.home.clone());
@@ -443,16 +432,10 @@ pub(super) fn bring_blob(
         file.seek(SeekFrom::Start(offset))?;
         Ok(Box::new(file))
     };
-    client.upload_blob(upload, blob.blob, blob.size, &open).map_err(failed)?;
-    Ok(())
-}
-
-/// Brings a small blob into a repository.
-pub(super) fn push_bytes(client: &Client, repository: &Repository, bytes: &[u8]) -> Result<(), crate::registry::Error> {
-    let open = |offset: u64| -> io::Result<Box<dyn Read>> {
-        let rest = bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
-        Ok(Box::new(io::Cursor::new(rest.to_vec())))
+    let upload = match begun {
+        Some(upload) => upload,
+        None => client.start_upload(repository).map_err(failed)?,
     };
-    client.push_blob(repository, crate::sha256::Sha256::of(bytes), bytes.len() as u64, &open)?;
+    client.upload_blob(upload, blob.blob, blob.size, &open).map_err(failed)?;
     Ok(())
 }

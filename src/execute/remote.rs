@@ -1,10 +1,11 @@
 //! Stages of registries: asked for side by side, and taken into the index.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use stages::{ContentId, StageDigest};
 
-use super::{Error, blobs, worker};
+use super::{Error, LostBlob, blobs, worker};
 use crate::image::spec::Descriptor;
 use crate::layer::Compression;
 use crate::registry;
@@ -51,7 +52,7 @@ pub(super) struct Answer {
 
 /// Asks all questions; answers come in the same order. A failure of the main storage ends the run, that of another one is a
 /// warning.
-pub(super) fn ask(roles: &Roles, questions: &[Question]) -> Result<Vec<Answer>, Error> {
+pub(super) fn ask(roles: &Roles, lost: &BTreeSet<LostBlob>, questions: &[Question]) -> Result<Vec<Answer>, Error> {
     let next = Mutex::new(questions.iter().enumerate());
     let take = || next.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
     let mut answers = std::thread::scope(|scope| {
@@ -60,7 +61,7 @@ pub(super) fn ask(roles: &Roles, questions: &[Question]) -> Result<Vec<Answer>, 
                 scope.spawn(|| {
                     let mut answered = Vec::new();
                     while let Some((at, question)) = take() {
-                        answered.push((at, ask_one(roles, question)));
+                        answered.push((at, ask_one(roles, lost, question)));
                     }
                     answered
                 })
@@ -75,7 +76,7 @@ pub(super) fn ask(roles: &Roles, questions: &[Question]) -> Result<Vec<Answer>, 
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-fn ask_one(roles: &Roles, question: &Question) -> Result<Answer, Error> {
+fn ask_one(roles: &Roles, lost: &BTreeSet<LostBlob>, question: &Question) -> Result<Answer, Error> {
     let mut answer = Answer::default();
     if let (Some(main), true) = (&roles.main, question.existence) {
         answer.published = main.manifest(&question.stage).map_err(|source| unreadable(main, source))?;
@@ -86,7 +87,14 @@ fn ask_one(roles: &Roles, question: &Question) -> Result<Answer, Error> {
         RecordWish::IfAbsent | RecordWish::Always => {}
     }
     for (source, store) in sources(roles) {
+        if store.is_left_out() {
+            continue;
+        }
         match store.stage(&question.stage) {
+            // Another storage may have what this one has lost.
+            Ok(Found::Stage(stage)) if lost.iter().any(|lost| lost.concerns(store, &stage)) => {
+                answer.damaged |= source == StageSource::Repo;
+            }
             Ok(Found::Stage(stage)) => {
                 answer.stage = Some((source, stage));
                 break;
@@ -98,7 +106,11 @@ fn ask_one(roles: &Roles, question: &Question) -> Result<Answer, Error> {
             }
             Err(error) if source == StageSource::Repo => return Err(unreadable(store, error)),
             Err(error @ registry::Error::Cancelled { .. }) => return Err(unreadable(store, error)),
-            Err(error) => answer.warnings.push(format!("{} is left out: {error}", store.repository())),
+            Err(error) => {
+                if store.leave_out() {
+                    answer.warnings.push(format!("{} is left out: {error}", store.repository()));
+                }
+            }
         }
     }
     Ok(answer)
@@ -109,6 +121,12 @@ fn sources(roles: &Roles) -> impl Iterator<Item = (StageSource, &RemoteStore)> {
     let cache = roles.cache.iter().map(|store| (StageSource::Cache, store));
     let main = roles.main.iter().map(|store| (StageSource::Repo, store));
     cache.chain(main).chain(roles.secondary.iter().map(|store| (StageSource::Secondary, store)))
+}
+
+impl LostBlob {
+    fn concerns(&self, store: &RemoteStore, stage: &RemoteStage) -> bool {
+        self.repository.as_ref().is_none_or(|repository| repository == store.repository()) && stage.has_blob(&self.blob)
+    }
 }
 
 pub(super) fn unreadable(store: &RemoteStore, source: registry::Error) -> Error {

@@ -51,7 +51,7 @@ fn value(worker: &mut Worker<'_, '_>, task: &Task<'_>, planned: &PlannedVariable
             let image = describe(worker, &variable.image, &task.node.image.platform, record, COMPRESSION)?;
             match variable.value {
                 ImageAttribute::Id => Sha256::of(&image.config).to_string(),
-                _ => image.manifest_digest.to_string(),
+                _ => image.descriptor.digest.to_string(),
             }
         }
     })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stages::plan::{Plan, PlannedImage, StageTask};
-use stages::{BlobId, ImageName, Platform, StageDigest};
+use stages::{ImageName, Platform, StageDigest};
 
 use super::namespace::{domain, ownership};
 use super::project::{OpenProject, ProjectOptions};
@@ -15,11 +15,13 @@ use super::repositories::Repositories;
 use super::{Error, select};
 use crate::builder::native::{self, Mode, NativeBuilder};
 use crate::builder::{Builder, CancelToken};
-use crate::execute::{self, Engine, ExportRequest, Exported, Made, Need, Output, RunDirectories, Search, Settings};
+use crate::execute::{
+    self, Engine, ExportRequest, Exported, LostBlob, Made, Need, Output, RunDirectories, Search, Settings,
+};
 use crate::image::spec::Descriptor;
 use crate::image::write::Destination;
 use crate::layer::Compression;
-use crate::report::{BuildReport, Event, EventSink, StageReport, StageSource, StageStatus};
+use crate::report::{BuildReport, Event, EventSink, StageReport, StageSource, StageStatus, with_causes};
 use crate::storage::{self, CommitImage, CommitImages, Home, Index, Roles, StageRecord};
 
 /// A stage that another stager makes is waited for this long.
@@ -179,8 +181,8 @@ impl Run<'_> {
                 Built::Done(_) | Built::NeedsNamespace => None,
             };
             match (blob, &built) {
-                (Some(blob), Built::Failed(_, error)) if lost.len() < MAX_LOST && lost.insert(blob) => {
-                    index.forget_blob(&blob)?;
+                (Some(blob), Built::Failed(_, error)) if lost.len() < MAX_LOST && lost.insert(blob.clone()) => {
+                    index.forget_blob(&blob.blob)?;
                     let message = format!("{}; what needs it is made again", with_causes(error));
                     self.events.send(Event::Warning { message });
                 }
@@ -193,7 +195,7 @@ impl Run<'_> {
         &self,
         index: &mut Index,
         mode: Option<Mode>,
-        lost: &BTreeSet<BlobId>,
+        lost: &BTreeSet<LostBlob>,
         outputs: &[Output],
         promotions: &[Promotion],
         on_build: &mut dyn FnMut(),
@@ -315,7 +317,7 @@ impl Run<'_> {
                 ownership: ownership(start.mode),
                 compression: self.options.compression,
                 now: self.options.now,
-                looked: Instant::now(),
+                started: Instant::now(),
                 lock_deadline: LOCK_DEADLINE,
             },
         };
@@ -496,11 +498,6 @@ impl Progressed {
 
 /// How many blobs may be lost before a build gives up on its registries.
 const MAX_LOST: usize = 16;
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
 
 /// Deletes what was moved to the trash, for a second at the most: what is left is for a later run. This comes after the work,
 /// as file systems are slow to create files right after they deleted many.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stages::{BlobId, ImageName, Platform, StageDigest};
+use stages::{ImageName, Platform, StageDigest};
 
 use crate::builder::BuilderError;
 use crate::config::ConfigError;
@@ -227,7 +227,7 @@ pub enum Error {
 
 impl Error {
     /// The blob that a registry doesn't have, or not as it should be, when that is why the run failed.
-    pub(super) fn lost_blob(&self) -> Option<BlobId> {
+    pub(super) fn lost_blob(&self) -> Option<execute::LostBlob> {
         match self {
             Self::Execute(error) => error.lost_blob(),
             _ => None,

@@ -181,6 +181,15 @@ impl Client {
         upload::send(&self.core, &task, upload, &Content { digest, size, open })
     }
 
+    /// Brings a small blob into a repository, unless it is there.
+    pub fn push_bytes(&self, repository: &Repository, bytes: &[u8]) -> Result<Pushed, Error> {
+        let open = |offset: u64| -> std::io::Result<Box<dyn Read>> {
+            let rest = bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+            Ok(Box::new(std::io::Cursor::new(rest.to_vec())))
+        };
+        self.push_blob(repository, Sha256::of(bytes), bytes.len() as u64, &open)
+    }
+
     /// Begins an upload, for [`Client::upload_blob`].
     pub fn start_upload(&self, repository: &Repository) -> Result<Upload, Error> {
         upload::start(&self.core, &Task::new("begin an upload to", repository), repository)

@@ -4,7 +4,9 @@
 //! ([`BuildReport`]) is plain data; `plan --format json` and `build --report` share its schema.
 
 mod build;
+mod causes;
 mod event;
 
 pub use build::{BuildReport, ImageReport, SCHEMA, StageReport, StageSource, StageStatus};
+pub use causes::with_causes;
 pub use event::{Event, EventSink, StageId};

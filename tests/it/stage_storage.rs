@@ -402,3 +402,22 @@ fn a_record_without_its_image_is_published_to_the_end() {
     assert_eq!(build(&mut env, "three", &["side", "--repo", &repo, "--output", &layout]).built(), [""; 0]);
     assert!(registry.tags("stages").contains(digest));
 }
+
+#[test]
+fn what_a_cache_has_lost_comes_from_the_storage() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let (repo, cache) = (format!("{}/stages", registry.address()), format!("{}/cache", registry.address()));
+    let first = build(&mut env, "one", &["--repo", &repo, "--cache-repo", &cache]);
+    let layout = env.out("layout");
+    let source = format!("docker://{cache}:{}", first.image("app").digest);
+    need!(program("skopeo", ["copy", "--src-tls-verify=false", &source, &format!("oci:{}:x", layout.display())]))
+        .succeeds();
+    for layer in OciImage::open(&layout).layers() {
+        registry.lose("cache", layer);
+    }
+    env.project().file("src/b", "b\n").commit("source");
+    let second = build(&mut env, "two", &["--repo", &repo, "--cache-repo", &cache]);
+    assert!(second.built().contains(&"app/build/make".to_owned()));
+    assert!(!second.built().contains(&"app/from".to_owned()), "the base is in the storage: {:?}", second.built());
+}

@@ -20,12 +20,14 @@ mod history;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use stages::{BlobId, ContentId, StageDigest};
 
 use super::record::{BlobPart, StageRecord};
 use crate::image::spec::{Descriptor, Document, Manifest, media_type};
 use crate::registry::{self, Client, Reference, Repository};
-use crate::sha256::Sha256;
 
 pub use claim::Claim;
 pub use copy::copy_image;
@@ -40,6 +42,8 @@ const RECORD_SUFFIX: &str = ".record";
 pub struct RemoteStore {
     client: Client,
     repository: Repository,
+    /// It can be done without, and has failed.
+    left_out: Arc<AtomicBool>,
 }
 
 /// A stage as a repository has it.
@@ -83,7 +87,7 @@ pub enum Found {
 impl RemoteStore {
     /// The stages in that repository.
     pub fn new(client: Client, repository: Repository) -> Self {
-        Self { client, repository }
+        Self { client, repository, left_out: Arc::default() }
     }
 
     /// Where it is.
@@ -94,6 +98,16 @@ impl RemoteStore {
     /// What speaks to its registry.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Leaves the storage out from now on, as it has failed and can be done without. Whether that is news.
+    pub fn leave_out(&self) -> bool {
+        !self.left_out.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the storage is left out.
+    pub fn is_left_out(&self) -> bool {
+        self.left_out.load(Ordering::Relaxed)
     }
 
     /// The reference of a stage as an image.
@@ -164,15 +178,6 @@ impl RemoteStore {
     /// Puts a claim in the place of a stage's record.
     pub fn put_claim(&self, stage: &StageDigest, claim: &Claim) -> Result<(), registry::Error> {
         self.put_note(&self.record(stage), &claim.manifest())
-    }
-
-    /// Brings a small blob into the repository.
-    pub fn push_bytes(&self, bytes: &[u8]) -> Result<(), registry::Error> {
-        let open = |offset: u64| -> std::io::Result<Box<dyn std::io::Read>> {
-            let rest = bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
-            Ok(Box::new(std::io::Cursor::new(rest.to_vec())))
-        };
-        self.client.push_blob(&self.repository, Sha256::of(bytes), bytes.len() as u64, &open).map(drop)
     }
 }
 
