@@ -219,10 +219,9 @@ impl From<ops::Error> for CommandError {
                 .class(Some("publish-tag"))
                 .hint("put `%image%` into `publish.tags`: it stands for the image's name"),
             E::Publish { ref source, .. } | E::StageStorage { ref source, .. } => Self::from_registry(&error, source),
-            E::WorkerDied
-            | E::Vanished { .. }
-            | E::Unusable { .. }
-            | E::Git(GitError::Fetch { .. } | GitError::Busy { .. }) => Self::new(ExitCode::Backend, &error),
+            E::Vanished { .. } | E::Unusable { .. } | E::Git(GitError::Fetch { .. } | GitError::Busy { .. }) => {
+                Self::new(ExitCode::Backend, &error)
+            }
             E::Git(ref git) => Self::new(ExitCode::Usage, &error).class(git.code()),
             E::NoDockerConfig => {
                 Self::new(ExitCode::Usage, &error).class(Some("usage")).hint("set DOCKER_CONFIG, or HOME")

@@ -1,7 +1,6 @@
 //! Stages of registries: asked for side by side, and taken into the index.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
 use stages::{ContentId, StageDigest};
 
@@ -53,27 +52,7 @@ pub(super) struct Answer {
 /// Asks all questions; answers come in the same order. A failure of the main storage ends the run, that of another one is a
 /// warning.
 pub(super) fn ask(roles: &Roles, lost: &BTreeSet<LostBlob>, questions: &[Question]) -> Result<Vec<Answer>, Error> {
-    let next = Mutex::new(questions.iter().enumerate());
-    let take = || next.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-    let mut answers = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..questions.len().min(QUESTIONS))
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut answered = Vec::new();
-                    while let Some((at, question)) = take() {
-                        answered.push((at, ask_one(roles, lost, question)));
-                    }
-                    answered
-                })
-            })
-            .collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect::<Vec<_>>()
-    });
-    answers.sort_by_key(|(at, _)| *at);
-    if answers.len() < questions.len() {
-        return Err(Error::WorkerDied);
-    }
-    answers.into_iter().map(|(_, answer)| answer).collect()
+    registry::side_by_side(questions, QUESTIONS, |question| ask_one(roles, lost, question))
 }
 
 fn ask_one(roles: &Roles, lost: &BTreeSet<LostBlob>, question: &Question) -> Result<Answer, Error> {

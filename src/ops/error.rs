@@ -196,9 +196,6 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// A thread ended without an answer.
-    #[error("a worker ended without an answer")]
-    WorkerDied,
     /// There is no place for credentials.
     #[error("there is no directory of docker's config to keep credentials in")]
     NoDockerConfig,

@@ -5,7 +5,6 @@
 //! that they name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use stages::digest::Encoder;
@@ -14,12 +13,12 @@ use stages::{ContentId, ImageName, Platform, StageDigest};
 
 use super::Error;
 use crate::image::spec::{Descriptor, Index, PlatformFields, media_type};
-use crate::registry::{self, Client, Reference};
+use crate::registry::{self, Client, Reference, side_by_side};
 use crate::sha256::Sha256;
 use crate::storage::{RemoteStore, Roles, copy_image};
 
-/// How many images are published at once.
-const AT_ONCE: usize = 8;
+/// How many questions are out at once.
+pub(super) const AT_ONCE: usize = 8;
 
 /// An image that is to be called something in the repository of finished images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,8 +98,8 @@ pub(super) fn promote(
         .iter()
         .flat_map(|promotion| promotion.stages.iter().map(move |(platform, stage)| (promotion, platform, stage)))
         .collect();
-    let stages = side_by_side(&platforms, |(promotion, _, stage)| promoter.stage(promotion, stage))?;
-    let indexes = side_by_side(promotions, |promotion| promoter.index(promotion))?;
+    let stages = side_by_side(&platforms, AT_ONCE, |(promotion, _, stage)| promoter.stage(promotion, stage))?;
+    let indexes = side_by_side(promotions, AT_ONCE, |promotion| promoter.index(promotion))?;
     let mut tags: Tags = platforms
         .into_iter()
         .zip(stages)
@@ -112,37 +111,6 @@ pub(super) fn promote(
         }
     }
     Ok(tags)
-}
-
-/// Does all items, some at once. Results come in the order of the items.
-pub(super) fn side_by_side<T: Sync, R: Send>(
-    items: &[T],
-    work: impl Fn(&T) -> Result<R, Error> + Sync,
-) -> Result<Vec<R>, Error> {
-    let next = Mutex::new(items.iter().enumerate());
-    let take = || next.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-    let mut done = std::thread::scope(|scope| {
-        let worker = || {
-            let mut done = Vec::new();
-            while let Some((at, item)) = take() {
-                let result = work(item);
-                let failed = result.is_err();
-                done.push((at, result));
-                if failed {
-                    break;
-                }
-            }
-            done
-        };
-        let workers: Vec<_> = (0..items.len().min(AT_ONCE)).map(|_| scope.spawn(worker)).collect();
-        let joined = workers.into_iter().map(|worker| worker.join().map_err(|_panic| Error::WorkerDied));
-        joined.collect::<Result<Vec<_>, Error>>()
-    })?
-    .into_iter()
-    .flatten()
-    .collect::<Vec<_>>();
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 struct Promoter<'a> {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use stages::{ImageName, Platform, StageDigest};
 
 use super::project::{OpenProject, ProjectOptions};
-use super::promotion::{Promotion, promote, promotions, side_by_side};
+use super::promotion::{AT_ONCE, Promotion, promote, promotions};
 use super::repositories::Repositories;
 use super::{Error, select};
 use crate::builder::CancelToken;
 use crate::image::spec::Descriptor;
+use crate::registry::side_by_side;
 use crate::report::EventSink;
 use crate::storage::RemoteStore;
 
@@ -57,7 +58,7 @@ fn manifests(promotions: &[Promotion], main: &RemoteStore) -> Result<BTreeMap<St
         .iter()
         .flat_map(|promotion| promotion.stages.iter().map(|(platform, stage)| (&promotion.image, platform, stage)))
         .collect();
-    let found = side_by_side(&wanted, |(image, platform, stage)| {
+    let found = side_by_side(&wanted, AT_ONCE, |(image, platform, stage)| {
         let failed = |source| Error::Publish { reference: main.image(stage).to_string(), source };
         let manifest = main.manifest(stage).map_err(failed)?;
         let manifest = manifest.ok_or_else(|| Error::NotBuilt {
@@ -66,7 +67,7 @@ fn manifests(promotions: &[Promotion], main: &RemoteStore) -> Result<BTreeMap<St
             stage: **stage,
             repository: main.repository().to_string(),
         })?;
-        Ok((**stage, manifest))
+        Ok::<_, Error>((**stage, manifest))
     })?;
     Ok(found.into_iter().collect())
 }

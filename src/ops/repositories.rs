@@ -19,7 +19,7 @@ pub struct Repositories {
 impl Repositories {
     /// The storages behind them. A repository has one role: the main one is left out of the others.
     pub fn open(&self, client: &Client) -> Roles {
-        let store = |repository: &Repository| RemoteStore::new(client.clone(), repository.clone());
+        let store = |repository: &Repository| RemoteStore::new(client, repository.clone());
         let others =
             |list: &[Repository]| list.iter().filter(|one| Some(*one) != self.main.as_ref()).map(store).collect();
         Roles {

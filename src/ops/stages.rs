@@ -9,10 +9,10 @@ use stages::digest::Inputs;
 use stages::kind::{Slot, StageKind};
 use stages::{BlobId, ContentId, ImageName, Platform, ProjectName, StageDigest};
 
-use super::promotion::side_by_side;
+use super::promotion::AT_ONCE;
 use super::{Error, RegistryAccess};
 use crate::builder::CancelToken;
-use crate::registry::{self, Repository};
+use crate::registry::{self, Repository, side_by_side};
 use crate::report::{Event, EventSink};
 use crate::storage::{
     self, Found, Home, Index, LayerRecord, LayerSource, LayerUse, RemoteLayer, RemoteStage, RemoteStore, StageRecord,
@@ -79,7 +79,7 @@ pub fn list_stages(
             Ok(index.stages()?.into_iter().map(ListedStage::local).collect())
         }
         StageStorage::Remote { repository, access } => {
-            let store = RemoteStore::new(access.client(cancel, events)?, repository.clone());
+            let store = RemoteStore::new(&access.client(cancel, events)?, repository.clone());
             list_remote(&store, long, &**events)
         }
     }
@@ -88,7 +88,7 @@ pub fn list_stages(
 fn list_remote(store: &RemoteStore, long: bool, events: &dyn EventSink) -> Result<Vec<ListedStage>, Error> {
     let unreadable = |source| unreadable(store, source);
     let found: Vec<(StageDigest, bool)> = store.stages().map_err(unreadable)?.into_iter().collect();
-    side_by_side(&found, |&(digest, whole)| {
+    side_by_side(&found, AT_ONCE, |&(digest, whole)| {
         let bare = ListedStage::bare(digest, whole);
         if !long {
             return Ok(bare);
@@ -251,7 +251,7 @@ pub fn show_stage(
     match (storage, name) {
         (StageStorage::Local { store, user }, name) => show_local(&Index::open(&Home::open(store, *user)?)?, name),
         (StageStorage::Remote { repository, access }, StageName::Whole(digest)) => {
-            show_remote(&RemoteStore::new(access.client(cancel, events)?, repository.clone()), digest)
+            show_remote(&RemoteStore::new(&access.client(cancel, events)?, repository.clone()), digest)
         }
         (StageStorage::Remote { .. }, StageName::Beginning(digits)) => Err(Error::NotWhole { digits: digits.clone() }),
     }

@@ -65,7 +65,7 @@ pub fn copy_stages(
     on_copied: &mut dyn FnMut(&StageRecord),
 ) -> Result<(), Error> {
     let client = options.project.registry.client(cancel, events)?;
-    let store = |repository: &Repository| RemoteStore::new(client.clone(), repository.clone());
+    let store = |repository: &Repository| RemoteStore::new(&client, repository.clone());
     let (from, to) = (store(&options.from), store(&options.to));
     let mut pending: VecDeque<(StageDigest, Wish)> = wishes(options, &from, events, cancel)?.into();
     let mut seen = BTreeSet::new();

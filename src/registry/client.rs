@@ -47,6 +47,8 @@ pub enum LoginCheck {
 #[derive(Clone)]
 pub struct Client {
     core: Arc<Core>,
+    /// Whether mirrors may say what a reference stands for.
+    mirrored: bool,
 }
 
 impl fmt::Debug for Client {
@@ -58,7 +60,14 @@ impl fmt::Debug for Client {
 impl Client {
     /// A client that has not yet connected to anything.
     pub fn new(settings: Settings) -> Self {
-        Self { core: Arc::new(Core::new(settings)) }
+        Self { core: Arc::new(Core::new(settings)), mirrored: true }
+    }
+
+    /// The same client, for what must be as it is now: references are asked of the registry itself, as mirrors may be behind.
+    /// Blobs, which have only one content, may still come from a mirror.
+    #[must_use]
+    pub fn without_mirrors(&self) -> Self {
+        Self { mirrored: false, ..self.clone() }
     }
 
     /// The settings it was made with.
@@ -100,6 +109,9 @@ impl Client {
         reference: &Reference,
         ask: impl Fn(&Reference, Patience) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        if !self.mirrored {
+            return ask(reference, Patience::Retry);
+        }
         let core = &self.core;
         core.mirrors.ask(&core.settings, reference.repository(), |repository, patience| {
             ask(&reference.of(repository), patience)

@@ -432,6 +432,8 @@ fn mirrors_have_their_own_credentials_and_get_no_pushes() {
     assert!(!client.has_blob(&app, Sha256::of(b"x")).unwrap());
     let _listing = client.tags(&app);
     assert_eq!(mirror.lines().len(), before, "only pulls go to a mirror");
+    client.without_mirrors().manifest(&tag).unwrap();
+    assert_eq!(mirror.lines().len(), before, "nor does what must be as it is now");
 }
 
 #[test]

@@ -85,9 +85,9 @@ pub enum Found {
 }
 
 impl RemoteStore {
-    /// The stages in that repository.
-    pub fn new(client: Client, repository: Repository) -> Self {
-        Self { client, repository, left_out: Arc::default() }
+    /// The stages in that repository. Mirrors are not asked for them: what stands there changes.
+    pub fn new(client: &Client, repository: Repository) -> Self {
+        Self { client: client.without_mirrors(), repository, left_out: Arc::default() }
     }
 
     /// Where it is.
