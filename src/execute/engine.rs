@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use stages::{ProjectName, StageDigest};
 
-use super::{Error, RunDirectories};
+use super::{Error, LostBlob, RunDirectories};
 use crate::builder::{Builder, CancelToken};
 use crate::git::{Remotes, Repository};
 use crate::giterminism::Gate;
@@ -31,6 +31,8 @@ pub struct Engine<'a> {
     pub roles: &'a Roles,
     /// Stages that the main storage has something else for.
     pub damaged: BTreeSet<StageDigest>,
+    /// Blobs that registries were found not to have, or not as they should be.
+    pub lost: &'a BTreeSet<LostBlob>,
     /// The project's repository.
     pub repository: &'a Repository,
     /// Opens the repository of a remote mapping, which planning has fetched.

@@ -15,9 +15,9 @@ use stages::spec::{Import, ImportPlaces, ImportSource};
 use super::layout::make_layer_directory;
 use super::step::parent_config;
 use super::worker::{Content, Task, Worker};
-use super::{Error, base, users, variables};
+use super::{Error, base, blobs, remote, users, variables};
 use crate::layer::{self, FileKind, ImportOptions, ImportSpec, MergedTree, Ownership};
-use crate::storage::base_chain;
+use crate::storage::{Hint, Selection, base_chain};
 
 /// What programs find in a container, and no image holds.
 const SYSTEM_DIRECTORIES: [&str; 3] = ["proc", "sys", "dev"];
@@ -47,24 +47,42 @@ pub(super) fn make(
     Ok(content)
 }
 
-/// Names what an import takes of a stack of layers. It is looked up where that was read before; else the layers are laid out.
+/// What an import takes of a stack of layers. It is looked up where that was read before: here, or on another machine when the
+/// layers would have to be pulled; else they are laid out.
 pub(super) fn selection(
     worker: &mut Worker<'_, '_>,
     task: &Task<'_>,
     import: &Import,
     source: &[ContentId],
-) -> Result<ContentId, Error> {
+) -> Result<Selection, Error> {
     let request = request(worker, import, source);
     if let Some(selection) = worker.index.selection(&request)? {
         return Ok(selection);
     }
+    if is_elsewhere(worker, source)?
+        && let Some(selection) = remote::selection(worker.engine, &request)?
+    {
+        worker.index.save_selection(&request, &selection)?;
+        return Ok(selection);
+    }
     let filter = filter(task, import)?;
     let tree = worker.merged(source)?;
-    let taken = |path: &Path| filter.matches(path.as_os_str().as_bytes());
-    let selection = layer::selection_id(&tree, Path::new(&import.add), follows(import), &taken)
-        .map_err(|error| not_there(task, import, error))?;
+    let (add, taken) = (Path::new(&import.add), |path: &Path| filter.matches(path.as_os_str().as_bytes()));
+    let failed = |error| not_there(task, import, error);
+    let root = layer::import_root(&tree, add, follows(import)).map_err(failed)?;
+    let name = root.path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let selection = Selection {
+        id: layer::selection_id(&tree, add, follows(import), &taken).map_err(failed)?,
+        file_name: name.filter(|_| root.kind != FileKind::Directory),
+    };
     worker.index.save_selection(&request, &selection)?;
+    worker.hints.push(Hint::Selection { request, selection: selection.clone(), stage: task.node.stage.digest });
     Ok(selection)
+}
+
+/// Whether something of these layers would have to be pulled.
+fn is_elsewhere(worker: &Worker<'_, '_>, layers: &[ContentId]) -> Result<bool, Error> {
+    Ok(!blobs::missing(worker, layers)?.is_empty())
 }
 
 /// Names what is asked for of which layers, and how the store keeps owners, which links have only one way of.
@@ -134,23 +152,25 @@ fn import(
     target: &[ContentId],
 ) -> Result<Option<ContentId>, Error> {
     let (uid, gid) = users::resolve(worker, task, &import.owner, target)?;
-    let filter = filter(task, import)?;
-    let tree = worker.merged(source)?;
-    let add = Path::new(&import.add);
-    let root = layer::import_root(&tree, add, follows(import)).map_err(|error| not_there(task, import, error))?;
+    let selection = selection(worker, task, import, source)?;
     let to = match import.places {
         ImportPlaces::Exact => PathBuf::from(&import.to),
         ImportPlaces::Followed => {
             let image = worker.merged(target)?;
-            let file_name = (root.kind != FileKind::Directory).then(|| root.path.file_name().map(Path::new)).flatten();
-            landing(task, import, &image, file_name)?
+            landing(task, import, &image, selection.file_name.as_deref().map(Path::new))?
         }
     };
+    let identity = identity(worker, &selection, &to, (uid, gid), import.required);
+    if let Some(known) = known(worker, &identity, source)? {
+        return Ok(known);
+    }
+    let filter = filter(task, import)?;
+    let tree = worker.merged(source)?;
     let temp = worker.engine.home.temp()?;
     let directory = temp.path().join("import");
     make_layer_directory(&directory, &[], worker.engine.settings.ownership)?;
     let spec = ImportSpec {
-        add,
+        add: Path::new(&import.add),
         follow: follows(import),
         to: &to,
         filter: &|path| filter.matches(path.as_os_str().as_bytes()),
@@ -159,8 +179,54 @@ fn import(
         or_empty: !import.required,
     };
     let options = ImportOptions { ownership: worker.engine.settings.ownership, share: true };
-    layer::import_tree(&tree, &spec, &[], &directory, &options)?;
-    worker.keep_layer(&directory, None, to.to_str())
+    layer::import_tree(&tree, &spec, &[], &directory, &options).map_err(|error| not_there(task, import, error))?;
+    let layer = worker.keep_layer(&directory, None, to.to_str())?;
+    worker.index.save_import(&identity, layer.as_ref())?;
+    worker.hints.push(Hint::Import { import: identity, layer, stage: task.node.stage.digest });
+    Ok(layer)
+}
+
+/// Names an import by all that its layer is made of.
+fn identity(
+    worker: &Worker<'_, '_>,
+    selection: &Selection,
+    to: &Path,
+    owner: (Option<u32>, Option<u32>),
+    required: bool,
+) -> ContentId {
+    let mut encoder = Encoder::new("stager import");
+    encoder.bytes(selection.id.as_bytes());
+    encoder.bytes(to.as_os_str().as_bytes());
+    for id in [owner.0, owner.1] {
+        encoder.bool(id.is_some());
+        encoder.integer(i64::from(id.unwrap_or_default()));
+    }
+    encoder.bool(required);
+    encoder.bool(worker.engine.settings.ownership == Ownership::Recorded);
+    encoder.integer(i64::from(layer::CONTENT_VERSION));
+    encoder.finish().into()
+}
+
+/// The layer of an import that was made before: here, or on another machine when its source would have to be pulled.
+fn known(
+    worker: &mut Worker<'_, '_>,
+    identity: &ContentId,
+    source: &[ContentId],
+) -> Result<Option<Option<ContentId>>, Error> {
+    match worker.index.import(identity)? {
+        Some(None) => return Ok(Some(None)),
+        Some(Some(layer)) if worker.has_layer(&layer)? => return Ok(Some(Some(layer))),
+        Some(Some(_)) | None => {}
+    }
+    if !is_elsewhere(worker, source)? {
+        return Ok(None);
+    }
+    let engine = worker.engine;
+    let found = remote::import(engine, &mut worker.index, identity)?;
+    if let Some(layer) = &found {
+        worker.index.save_import(identity, layer.as_ref())?;
+    }
+    Ok(found)
 }
 
 /// Where an import lands in the image that it goes to.

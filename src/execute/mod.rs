@@ -120,7 +120,13 @@ pub fn execute(engine: &Engine<'_>, need: Need<'_>, elsewhere: Vec<(&PlannedImag
         let publisher = Publisher::start(scope, engine, known, &hold);
         for (image, record) in elsewhere {
             let (image, platform) = (image.name.clone(), image.platform.clone());
-            publisher.publish(&Publication { image, platform, record: Arc::new(record), fresh: false });
+            publisher.publish(&Publication {
+                image,
+                platform,
+                record: Arc::new(record),
+                fresh: false,
+                hints: Vec::new(),
+            });
         }
         let (made, result) = queue::run(engine, need, &publisher, &hold);
         drop(hold);

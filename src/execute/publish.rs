@@ -25,7 +25,7 @@ use super::{Engine, Error};
 use crate::image::spec::Descriptor;
 use crate::registry::{Client, Mount, Reference, Repository};
 use crate::report::{Event, StageId, with_causes};
-use crate::storage::{BlobStore, PublishedBlob, RemoteStore, StageRecord, base_chain};
+use crate::storage::{BlobStore, Hint, PublishedBlob, RemoteStore, StageRecord, base_chain};
 
 /// How many workers a storage has: they wait for the registry most of the time.
 const WORKERS: usize = 4;
@@ -38,6 +38,8 @@ pub(super) struct Publication {
     pub(super) record: Arc<StageRecord>,
     /// It was made in this run: nobody is likely to have it yet.
     pub(super) fresh: bool,
+    /// What other machines should know of it.
+    pub(super) hints: Vec<Hint>,
 }
 
 /// Brings stages to all storages that are written.
@@ -321,12 +323,16 @@ impl Hand<'_, '_, '_> {
                 self.bring_config(&description)?;
                 Ok(Done::Blob(description.config_digest()))
             }
-            Work::Tags(publication, description) => self.tag(&publication, &description),
+            Work::Tags(publication, description) => {
+                let tagged = self.tag(&publication, &description)?;
+                self.leave_hints(&publication)?;
+                Ok(tagged)
+            }
         }
     }
 
     fn prepare(&mut self, publication: &Publication) -> Result<Done, Error> {
-        let Publication { image, platform, record, fresh } = publication;
+        let Publication { image, platform, record, fresh, .. } = publication;
         if !fresh && let Some(manifest) = self.tagged(&record.digest)? {
             return Ok(Done::Tagged(manifest));
         }
@@ -356,6 +362,15 @@ impl Hand<'_, '_, '_> {
             self.store.put_image(&digest, &theirs.image).map_err(failed)?;
         }
         Ok(Some(theirs.manifest()))
+    }
+
+    /// Notes in the main storage what other machines should know of a stage that is there now.
+    fn leave_hints(&self, publication: &Publication) -> Result<(), Error> {
+        let hints = publication.hints.iter().filter(|_| self.hold.is_some());
+        let reference = || self.store.image(&publication.record.digest).to_string();
+        hints
+            .map(|hint| self.store.put_hint(hint).map_err(|source| Error::Push { reference: reference(), source }))
+            .collect()
     }
 
     fn bring_layer(&mut self, layer: &LayerBlob) -> Result<(), Error> {

@@ -142,6 +142,7 @@ impl<'a> Queue<'a> {
                         platform,
                         record,
                         fresh: made.status != StageStatus::Reused,
+                        hints: made.hints.clone(),
                     });
                     self.finish(digest, made);
                 }

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use stages::{ContentId, StageDigest};
 
-use super::{Error, LostBlob, blobs, worker};
+use super::{Engine, Error, LostBlob, blobs, worker};
 use crate::image::spec::Descriptor;
 use crate::layer::Compression;
 use crate::registry;
-use crate::report::StageSource;
+use crate::report::{Event, StageSource};
 use crate::storage::{
     BlobPart, BlobStore, Found, Home, Index, LayerRecord, LayerSource, RemoteLayer, RemoteStage, RemoteStore, Roles,
-    StoredBlob, base_chain,
+    Selection, StoredBlob, base_chain,
 };
 
 /// How many questions are out at once.
@@ -110,6 +110,63 @@ impl LostBlob {
 
 pub(super) fn unreadable(store: &RemoteStore, source: registry::Error) -> Error {
     Error::StageStorage { repository: store.repository().to_string(), source }
+}
+
+/// What a hint of the storages says, asked one after the other: caches have none. As for stages, a failure of the main storage
+/// ends the run, that of another one is a warning.
+fn hinted<T>(
+    engine: &Engine<'_>,
+    ask: impl Fn(&RemoteStore) -> Result<Option<T>, registry::Error>,
+) -> Result<Option<T>, Error> {
+    for (source, store) in sources(engine.roles) {
+        if source == StageSource::Cache || store.is_left_out() {
+            continue;
+        }
+        match ask(store) {
+            Ok(Some(said)) => return Ok(Some(said)),
+            Ok(None) => {}
+            Err(error) if source == StageSource::Repo => return Err(unreadable(store, error)),
+            Err(error @ registry::Error::Cancelled { .. }) => return Err(unreadable(store, error)),
+            Err(error) => {
+                if store.leave_out() {
+                    let message = format!("{} is left out: {error}", store.repository());
+                    engine.events.send(Event::Warning { message });
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// A stage that a hint led to, if a storage has it.
+fn led_to(engine: &Engine<'_>, stage: StageDigest) -> Result<Option<Box<RemoteStage>>, Error> {
+    let question = Question { stage, existence: false, record: RecordWish::Always };
+    Ok(ask_one(engine.roles, engine.lost, &question)?.stage.map(|(_, stage)| stage))
+}
+
+/// A stage of the storages that was made from this content.
+pub(super) fn stage_of_key(engine: &Engine<'_>, key: &ContentId) -> Result<Option<Box<RemoteStage>>, Error> {
+    let Some(stage) = hinted(engine, |store| store.stage_of_key(key))? else { return Ok(None) };
+    Ok(led_to(engine, stage)?.filter(|found| found.record.content_key == *key))
+}
+
+/// What an import takes, as the storages know it.
+pub(super) fn selection(engine: &Engine<'_>, request: &ContentId) -> Result<Option<Selection>, Error> {
+    hinted(engine, |store| store.selection(request))
+}
+
+/// The layer that an import makes, as the storages know it; `Some(None)` for one that makes nothing. It is in the index then.
+pub(super) fn import(
+    engine: &Engine<'_>,
+    index: &mut Index,
+    import: &ContentId,
+) -> Result<Option<Option<ContentId>>, Error> {
+    let Some((layer, stage)) = hinted(engine, |store| store.import(import))? else { return Ok(None) };
+    let Some(layer) = layer else { return Ok(Some(None)) };
+    let Some(stage) = led_to(engine, stage)? else { return Ok(None) };
+    let Some(found) = stage.layers.iter().find(|found| found.content_id == layer) else { return Ok(None) };
+    adopt_layer(engine.home, index, found, engine.settings.now)?;
+    Ok(Some(Some(layer)))
 }
 
 /// Takes a stage of a registry into the index: its layers are blobs that are fetched when somebody needs their bytes. What

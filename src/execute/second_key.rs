@@ -73,7 +73,7 @@ fn selection(worker: &mut Worker<'_, '_>, task: &Task<'_>, planned: &PlannedImpo
     let Some(digest) = &planned.source else { return Ok(None) };
     let layers: Vec<ContentId> = task.need(digest)?.layers.iter().map(|used| used.layer).collect();
     let selection = imports::selection(worker, task, &planned.import, &layers)?;
-    Ok(Some(format!("selection:{selection}")))
+    Ok(Some(format!("selection:{}", selection.id)))
 }
 
 fn identity(task: &Task<'_>, planned: &PlannedVariable) -> Result<Option<String>, Error> {

@@ -17,7 +17,8 @@ use super::{Engine, Error, base, claims, git_content, imports, packages, post, r
 use crate::layer;
 use crate::report::{Event, StageId, StageStatus};
 use crate::storage::{
-    BlobStore, GitRecipe, Home, Index, LayerRecord, LayerSource, LayerUse, Lock, RemoteStage, RemoteStore, StageRecord,
+    BlobStore, GitRecipe, Hint, Home, Index, LayerRecord, LayerSource, LayerUse, Lock, RemoteStage, RemoteStore,
+    StageRecord,
 };
 
 /// A stage that is there now.
@@ -31,6 +32,8 @@ pub struct Made {
     pub duration_ms: u64,
     /// Bytes that it added.
     pub size: Option<u64>,
+    /// What other machines should know of it.
+    pub(super) hints: Vec<Hint>,
 }
 
 /// What a stage holds, before it has a record.
@@ -56,6 +59,8 @@ impl Content {
 pub(super) struct Worker<'e, 'a> {
     pub(super) engine: &'e Engine<'a>,
     pub(super) index: Index,
+    /// What was learnt of the stage at work, for other machines.
+    pub(super) hints: Vec<Hint>,
     /// Has claims renewed.
     hold: Hold,
 }
@@ -112,7 +117,7 @@ impl Task<'_> {
 impl<'e, 'a> Worker<'e, 'a> {
     /// A worker whose claims that thread renews.
     pub(super) fn open(engine: &'e Engine<'a>, hold: Hold) -> Result<Self, Error> {
-        Ok(Self { engine, index: Index::open(engine.home)?, hold })
+        Ok(Self { engine, index: Index::open(engine.home)?, hints: Vec::new(), hold })
     }
 
     /// The worker in `slot`, opened when it is not there yet, for work that claims nothing.
@@ -126,6 +131,7 @@ impl<'e, 'a> Worker<'e, 'a> {
     /// Brings a stage about: finds it, relabels it, or makes it.
     pub(super) fn make(&mut self, node: Node<'_>, needs: &Records) -> Result<Made, Error> {
         let start = Instant::now();
+        self.hints.clear();
         let id = StageId { image: node.image.name.clone(), stage: node.stage.slot.name().to_owned() };
         let digest = node.stage.digest;
         let _lock = self.lock(&id, &digest)?;
@@ -136,9 +142,19 @@ impl<'e, 'a> Worker<'e, 'a> {
         }
         let lineage = task.lineage()?;
         let key = second_key(self, &task, &lineage).map_err(|error| error.in_stage(&id))?;
-        if let Some(found) = self.index.stage_by_content(&key)?
-            && usable(&store, &self.index, &found)? == Usable::Yes
+        let mut known = self.index.stage_by_content(&key)?;
+        if let Some(found) = &known
+            && usable(&store, &self.index, found)? != Usable::Yes
         {
+            known = None;
+        }
+        if runs(&node.stage.task) {
+            match known {
+                Some(_) => self.hints.push(Hint::Key { key, stage: digest }),
+                None => known = self.led_to(&key)?,
+            }
+        }
+        if let Some(found) = known {
             let record = self.record(&task, key, lineage, task.with_own_history(&found), 0);
             self.index.save_stage(&record, self.engine.settings.now)?;
             return Ok(self.finished(&id, record, StageStatus::Relabelled, start, None));
@@ -159,6 +175,9 @@ impl<'e, 'a> Worker<'e, 'a> {
         if self.engine.roles.main.is_some() && git_content::looks_at(node.image, &digest) {
             let layers: Vec<ContentId> = content.layers.iter().map(|used| used.layer).collect();
             git_content::directories(self, &layers).map_err(|error| error.in_stage(&id))?;
+        }
+        if runs(&node.stage.task) {
+            self.hints.push(Hint::Key { key, stage: digest });
         }
         let size = self.added(&content, below)?;
         let record = self.record(&task, key, lineage, content, start.elapsed().as_millis() as u64);
@@ -185,6 +204,14 @@ impl<'e, 'a> Worker<'e, 'a> {
     fn published_meanwhile(&self, task: &Task<'_>) -> Result<Option<Box<RemoteStage>>, Error> {
         let Some(main) = self.claimed_in(task) else { return Ok(None) };
         claims::standing(self.engine, main, &task.id, &task.node.stage.digest)
+    }
+
+    /// A stage that another machine has made from the same content.
+    fn led_to(&mut self, key: &ContentId) -> Result<Option<StageRecord>, Error> {
+        match remote::stage_of_key(self.engine, key)? {
+            Some(theirs) => self.adopt(&theirs).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn adopt(&mut self, theirs: &RemoteStage) -> Result<StageRecord, Error> {
@@ -245,7 +272,7 @@ impl<'e, 'a> Worker<'e, 'a> {
     }
 
     fn finished(
-        &self,
+        &mut self,
         id: &StageId,
         record: StageRecord,
         status: StageStatus,
@@ -255,7 +282,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         let duration_ms = if status == StageStatus::Built { start.elapsed().as_millis() as u64 } else { 0 };
         let digest = record.digest;
         self.engine.events.send(Event::StageFinished { id: id.clone(), digest, status, duration_ms, size });
-        Made { record: Arc::new(record), status, duration_ms, size }
+        Made { record: Arc::new(record), status, duration_ms, size, hints: std::mem::take(&mut self.hints) }
     }
 
     /// Bytes in the layers above the first `below` ones.
@@ -265,6 +292,12 @@ impl<'e, 'a> Worker<'e, 'a> {
             size += self.index.layer(&layer.layer)?.map_or(0, |(record, _)| record.size);
         }
         Ok(size)
+    }
+
+    /// Whether a layer is here or can be had.
+    pub(super) fn has_layer(&self, id: &ContentId) -> Result<bool, Error> {
+        let store = Store { home: self.engine.home, objects: &|recipe| git_content::has_objects(self.engine, recipe) };
+        Ok(layer_usable(&store, &self.index, id)? == Usable::Yes)
     }
 
     /// Saves a layer that is a recipe.
@@ -316,9 +349,14 @@ impl<'e, 'a> Worker<'e, 'a> {
     }
 }
 
+/// Whether a stage runs something, which is dearer than to ask who has run it.
+fn runs(task: &StageTask) -> bool {
+    matches!(task, StageTask::Run { .. } | StageTask::Packages { .. })
+}
+
 /// Whether two builders of a stage may come to different bytes: what they run may depend on the time or the weather.
 fn may_differ(task: &StageTask) -> bool {
-    matches!(task, StageTask::Run { .. } | StageTask::Packages { .. } | StageTask::Base { .. })
+    runs(task) || matches!(task, StageTask::Base { .. })
 }
 
 /// How many threads read the files of a layer.
@@ -381,17 +419,24 @@ pub(super) fn peek_stage(store: &Store<'_>, index: &Index, digest: &StageDigest)
 
 fn usable(store: &Store<'_>, index: &Index, record: &StageRecord) -> Result<Usable, Error> {
     for used in &record.layers {
-        let Some((layer, trusted)) = index.layer(&used.layer)? else { return Ok(Usable::Never) };
-        match presence(store, &layer) {
-            Usable::Yes if trusted || verify(store.home, index, &layer)? => {}
-            Usable::NotNow => return Ok(Usable::NotNow),
-            Usable::Yes | Usable::Never => {
-                index.forget_layer(&layer.content_id)?;
-                return Ok(Usable::Never);
-            }
+        match layer_usable(store, index, &used.layer)? {
+            Usable::Yes => {}
+            not => return Ok(not),
         }
     }
     Ok(Usable::Yes)
+}
+
+fn layer_usable(store: &Store<'_>, index: &Index, id: &ContentId) -> Result<Usable, Error> {
+    let Some((layer, trusted)) = index.layer(id)? else { return Ok(Usable::Never) };
+    match presence(store, &layer) {
+        Usable::Yes if trusted || verify(store.home, index, &layer)? => Ok(Usable::Yes),
+        Usable::NotNow => Ok(Usable::NotNow),
+        Usable::Yes | Usable::Never => {
+            index.forget_layer(&layer.content_id)?;
+            Ok(Usable::Never)
+        }
+    }
 }
 
 fn presence(store: &Store<'_>, layer: &LayerRecord) -> Usable {

@@ -300,6 +300,7 @@ impl Run<'_> {
             registry: &self.project.registry,
             roles: self.roles,
             damaged: need.damaged().clone(),
+            lost: start.search.lost,
             repository: &self.project.repository,
             remotes: &self.project.remotes,
             gate: &self.project.gate,

@@ -14,13 +14,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stages::{BlobId, ContentId, StageDigest};
 
-use super::record::{LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord, StageSummary, StoredBlob};
+use super::record::{
+    LayerRecord, LayerSource, LayerUse, Selection, SnapshotRecord, StageRecord, StageSummary, StoredBlob,
+};
 use super::{Error, Home};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_index.sql"),
     include_str!("../../migrations/0002_selections.sql"),
     include_str!("../../migrations/0003_blob_origins.sql"),
+    include_str!("../../migrations/0004_imports.sql"),
 ];
 
 /// Waits of one process for another's write end after this.
@@ -524,19 +527,34 @@ impl Index {
         )
     }
 
-    /// The content id of what was asked for of a stack of layers, if that was saved.
-    pub fn selection(&self, request: &ContentId) -> Result<Option<ContentId>, Error> {
-        let mut statement =
-            self.sql(self.connection.prepare_cached("SELECT selection FROM selections WHERE request = ?1"))?;
-        let row = statement.query_row([request.as_bytes()], |row| row.get(0)).optional();
-        Ok(self.sql(row)?.map(ContentId::from_bytes))
+    /// What was asked for of a stack of layers, if that was saved.
+    pub fn selection(&self, request: &ContentId) -> Result<Option<Selection>, Error> {
+        let query = "SELECT selection, file_name FROM selections WHERE request = ?1";
+        let mut statement = self.sql(self.connection.prepare_cached(query))?;
+        let row = statement.query_row([request.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?))).optional();
+        Ok(self.sql(row)?.map(|(id, file_name)| Selection { id: ContentId::from_bytes(id), file_name }))
     }
 
     /// Saves what was found for a request.
-    pub fn save_selection(&self, request: &ContentId, selection: &ContentId) -> Result<(), Error> {
+    pub fn save_selection(&self, request: &ContentId, selection: &Selection) -> Result<(), Error> {
         self.execute(
-            "INSERT OR REPLACE INTO selections (request, selection) VALUES (?1, ?2)",
-            params![request.as_bytes(), selection.as_bytes()],
+            "INSERT OR REPLACE INTO selections (request, selection, file_name) VALUES (?1, ?2, ?3)",
+            params![request.as_bytes(), selection.id.as_bytes(), selection.file_name],
+        )
+    }
+
+    /// The layer that an import makes, if that was saved; `Some(None)` for one that makes nothing.
+    pub fn import(&self, import: &ContentId) -> Result<Option<Option<ContentId>>, Error> {
+        let mut statement = self.sql(self.connection.prepare_cached("SELECT layer FROM imports WHERE import = ?1"))?;
+        let row = statement.query_row([import.as_bytes()], |row| row.get::<_, Option<[u8; 32]>>(0)).optional();
+        Ok(self.sql(row)?.map(|layer| layer.map(ContentId::from_bytes)))
+    }
+
+    /// Saves the layer that an import makes.
+    pub fn save_import(&self, import: &ContentId, layer: Option<&ContentId>) -> Result<(), Error> {
+        self.execute(
+            "INSERT OR REPLACE INTO imports (import, layer) VALUES (?1, ?2)",
+            params![import.as_bytes(), layer.map(ContentId::as_bytes)],
         )
     }
 
@@ -556,7 +574,7 @@ impl Index {
     pub fn forget_everything(&mut self) -> Result<(), Error> {
         let batch = "BEGIN IMMEDIATE; DELETE FROM stage_layers; DELETE FROM stages; DELETE FROM snapshots; \
                      DELETE FROM layer_blobs; DELETE FROM layer_parts; DELETE FROM layers; DELETE FROM selections; \
-                     DELETE FROM directories; \
+                     DELETE FROM imports; DELETE FROM directories; \
                      COMMIT;";
         self.sql(self.connection.execute_batch(batch))
     }

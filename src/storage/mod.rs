@@ -36,12 +36,12 @@ pub use home::{Home, TempDir};
 pub use index::Index;
 pub use lock::{Lock, LockError};
 pub use record::{
-    BlobPart, DirectoriesRecipe, GitRecipe, LayerRecord, LayerSource, LayerUse, SnapshotRecord, StageRecord,
+    BlobPart, DirectoriesRecipe, GitRecipe, LayerRecord, LayerSource, LayerUse, Selection, SnapshotRecord, StageRecord,
     StageSummary, StoredBlob, SymlinkRecipe, base_chain,
 };
 pub use remote::{
-    Claim, CommitImage, CommitImages, Found, Lease, PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION, RemoteLayer,
-    RemoteStage, RemoteStore, copy_image,
+    Claim, CommitImage, CommitImages, Found, Hint, Lease, PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION,
+    RemoteLayer, RemoteStage, RemoteStore, copy_image,
 };
 pub use roles::Roles;
 

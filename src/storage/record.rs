@@ -210,6 +210,15 @@ pub struct SymlinkRecipe {
     pub gid: u32,
 }
 
+/// What an import takes of a stack of layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// Equal for two stacks exactly when the import makes the same layer of both.
+    pub id: ContentId,
+    /// The name of what is taken, when that is no directory.
+    pub file_name: Option<String>,
+}
+
 /// A layer laid out on a stack.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotRecord {

@@ -46,9 +46,9 @@ fn is_stage(tag: &str) -> bool {
     tag.len() == 64 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether a tag is of a note for cleanups.
+/// Whether a tag is of a note: for cleanups, or for other machines.
 fn is_note(tag: &str) -> bool {
-    tag.starts_with("commit-") || tag.starts_with("lease-")
+    ["commit-", "lease-", "key-"].into_iter().any(|kind| tag.starts_with(kind))
 }
 
 /// The blob of the base.

@@ -1,6 +1,6 @@
 //! Stage storages in registries: what a machine with an empty store takes from them, and what it leaves there.
 
-use crate::env::{OciImage, Registry, Report, TestEnv, busybox_rootfs, program, push_rootfs, wait_until};
+use crate::env::{OciImage, Registry, Report, Status, TestEnv, busybox_rootfs, program, push_rootfs, wait_until};
 
 /// An image with a step on some of its git files, and one on top of it; their base is in the registry.
 fn project(registry: &Registry) -> TestEnv {
@@ -420,4 +420,70 @@ fn what_a_cache_has_lost_comes_from_the_storage() {
     let second = build(&mut env, "two", &["--repo", &repo, "--cache-repo", &cache]);
     assert!(second.built().contains(&"app/build/make".to_owned()));
     assert!(!second.built().contains(&"app/from".to_owned()), "the base is in the storage: {:?}", second.built());
+}
+
+/// An image with a step, and on top of it files of an artifact that is made by another step, which a second step uses.
+fn importing_project(registry: &Registry) -> TestEnv {
+    let base = push_rootfs(registry, "base:1", busybox_rootfs()).expect("skopeo or the like is there");
+    let env = TestEnv::new();
+    env.project().file("src/a", "a\n").file("assets/a", "a\n").config(&format!(
+        "artifact: assets
+from: {base}
+git: [{{add: /assets, to: /assets}}]
+build: {{steps: [{{name: pack, command: 'test -e /assets/a && mkdir /out && echo packed > /out/pack'}}]}}
+---
+image: app
+from: {base}
+git: [{{add: /src, to: /src}}]
+import:
+- {{fromArtifact: assets, add: /out, to: /srv/late, after: build}}
+build: {{steps: [{{name: make, command: cat /src/* > /made}}]}}
+---
+image: user
+from: {base}
+import:
+- {{fromArtifact: assets, add: /out, to: /srv/early, before: build}}
+build: {{steps: [{{name: use, command: date +%N > /used && cat /srv/early/pack >> /used}}]}}
+"
+    ));
+    env.project().commit("start");
+    env
+}
+
+#[test]
+fn an_import_on_something_new_pulls_neither_its_source_nor_its_target() {
+    let registry = need!(Registry::start());
+    let mut env = importing_project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    build(&mut env, "one", &["--repo", &repo]);
+    env.project().file("src/b", "b\n").commit("source");
+    let (report, requests) = registry.during(|| build(&mut env, "two", &["app", "--repo", &repo]));
+    assert_eq!(
+        report.built(),
+        ["app/build/make", "app/deps/git", "app/deps/imports-after-build", "app/image-post"],
+        "the source is as it was"
+    );
+    let pulled: Vec<_> =
+        requests.iter().filter(|request| request.method == "GET" && request.path.contains("/blobs/")).collect();
+    assert_eq!(pulled.len(), 1, "the base, for the step: {pulled:?}");
+    let other = format!("{}/other", registry.address());
+    let alone = build(&mut env, "three", &["app", "--repo", &other]);
+    assert_eq!(alone.image("app").manifest, report.image("app").manifest, "as where all of it was made");
+}
+
+#[test]
+fn a_source_made_anew_to_the_same_bytes_runs_nothing_of_others() {
+    let registry = need!(Registry::start());
+    let mut env = importing_project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    let first = build(&mut env, "one", &["--repo", &repo]);
+    env.project().file("assets/b", "b\n").commit("assets");
+    let second = build(&mut env, "two", &["user", "--repo", &repo]);
+    assert!(second.built().contains(&"assets/build/pack".to_owned()), "{:?}", second.built());
+    assert!(second.with_status(Status::Relabelled).contains(&"user/build/use".to_owned()), "{}", second.steps());
+    assert_eq!(
+        second.image("user").manifest,
+        first.image("user").manifest,
+        "the time in it is that of the first machine"
+    );
 }

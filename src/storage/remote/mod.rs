@@ -16,6 +16,7 @@ mod artifact;
 mod claim;
 mod copy;
 mod document;
+mod hint;
 mod history;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use crate::registry::{self, Client, Reference, Repository};
 pub use claim::Claim;
 pub use copy::copy_image;
 pub use document::{PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION};
+pub use hint::Hint;
 pub use history::{CommitImage, CommitImages, Lease};
 
 /// What the tag of a record ends in.
