@@ -8,3 +8,9 @@ CREATE TABLE imports (
     import BLOB PRIMARY KEY,
     layer BLOB
 ) WITHOUT ROWID;
+
+-- What was asked for of a stack of layers, and found: the number of an account, the place where an import lands.
+CREATE TABLE findings (
+    question BLOB PRIMARY KEY,
+    answer TEXT NOT NULL
+) WITHOUT ROWID;

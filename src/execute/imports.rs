@@ -12,11 +12,12 @@ use stages::filter::PathFilter;
 use stages::plan::{PlannedImport, PlannedVariable};
 use stages::spec::{Import, ImportPlaces, ImportSource};
 
+use super::findings::{finding, is_elsewhere};
 use super::layout::make_layer_directory;
 use super::step::parent_config;
 use super::worker::{Content, Task, Worker};
-use super::{Error, base, blobs, remote, users, variables};
-use crate::layer::{self, FileKind, ImportOptions, ImportSpec, MergedTree, Ownership};
+use super::{Error, base, remote, users, variables};
+use crate::layer::{self, FileKind, ImportOptions, ImportSpec, Ownership};
 use crate::storage::{Hint, Selection, base_chain};
 
 /// What programs find in a container, and no image holds.
@@ -78,11 +79,6 @@ pub(super) fn selection(
     worker.index.save_selection(&request, &selection)?;
     worker.hints.push(Hint::Selection { request, selection: selection.clone(), stage: task.node.stage.digest });
     Ok(selection)
-}
-
-/// Whether something of these layers would have to be pulled.
-fn is_elsewhere(worker: &Worker<'_, '_>, layers: &[ContentId]) -> Result<bool, Error> {
-    Ok(!blobs::missing(worker, layers)?.is_empty())
 }
 
 /// Names what is asked for of which layers, and how the store keeps owners, which links have only one way of.
@@ -155,10 +151,7 @@ fn import(
     let selection = selection(worker, task, import, source)?;
     let to = match import.places {
         ImportPlaces::Exact => PathBuf::from(&import.to),
-        ImportPlaces::Followed => {
-            let image = worker.merged(target)?;
-            landing(task, import, &image, selection.file_name.as_deref().map(Path::new))?
-        }
+        ImportPlaces::Followed => landing(worker, task, import, target, selection.file_name.as_deref())?,
     };
     let identity = identity(worker, &selection, &to, (uid, gid), import.required);
     if let Some(known) = known(worker, &identity, source)? {
@@ -230,21 +223,33 @@ fn known(
 }
 
 /// Where an import lands in the image that it goes to.
-fn landing(task: &Task<'_>, import: &Import, image: &MergedTree, file_name: Option<&Path>) -> Result<PathBuf, Error> {
+fn landing(
+    worker: &mut Worker<'_, '_>,
+    task: &Task<'_>,
+    import: &Import,
+    target: &[ContentId],
+    file_name: Option<&str>,
+) -> Result<PathBuf, Error> {
     let failed = |why: &str| Error::Config {
         stage: task.id.clone(),
         message: format!("cannot import to `{}`: {why}", import.to),
     };
-    let to = match layer::landing(image, Path::new(&import.to), file_name) {
-        Err(layer::Error::NotADirectory { path }) => {
-            return Err(failed(&format!("`/{}` of the image is no directory", path.display())));
-        }
-        to => Path::new("/").join(to?),
-    };
-    match to.to_str() {
-        Some(_) => Ok(to),
-        None => Err(failed("a link there leads to a name that is not UTF-8")),
-    }
+    let mut encoder = Encoder::new("stager landing");
+    encoder.bytes(base_chain(target).as_bytes());
+    encoder.text(&import.to);
+    encoder.bool(file_name.is_some());
+    encoder.text(file_name.unwrap_or_default());
+    let landed = finding(worker, task, encoder.finish().into(), target, |image| {
+        let to = match layer::landing(image, Path::new(&import.to), file_name.map(Path::new)) {
+            Err(layer::Error::NotADirectory { path }) => {
+                return Err(failed(&format!("`/{}` of the image is no directory", path.display())));
+            }
+            to => Path::new("/").join(to?),
+        };
+        let text = to.to_str().ok_or_else(|| failed("a link there leads to a name that is not UTF-8"))?;
+        Ok(Some(text.to_owned()))
+    })?;
+    Ok(PathBuf::from(landed.unwrap_or_else(|| import.to.clone())))
 }
 
 fn describe(source: &ImportSource) -> String {

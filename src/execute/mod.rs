@@ -25,6 +25,7 @@ mod describe;
 mod engine;
 mod error;
 mod export;
+mod findings;
 mod git_content;
 mod imports;
 mod layout;

@@ -155,6 +155,11 @@ pub(super) fn selection(engine: &Engine<'_>, request: &ContentId) -> Result<Opti
     hinted(engine, |store| store.selection(request))
 }
 
+/// What was found in a stack of layers, as the storages know it.
+pub(super) fn finding(engine: &Engine<'_>, question: &ContentId) -> Result<Option<String>, Error> {
+    hinted(engine, |store| store.finding(question))
+}
+
 /// The layer that an import makes, as the storages know it; `Some(None)` for one that makes nothing. It is in the index then.
 pub(super) fn import(
     engine: &Engine<'_>,

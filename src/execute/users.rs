@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use stages::ContentId;
+use stages::digest::Encoder;
 use stages::spec::Owner;
 
 use super::Error;
+use super::findings::finding;
 use super::worker::{Task, Worker};
 use crate::layer::MergedTree;
+use crate::storage::base_chain;
 
 /// The largest account file that is read.
 const LIMIT: u64 = 4 << 20;
@@ -36,8 +39,20 @@ fn id(
     if let Ok(number) = name.parse() {
         return Ok(number);
     }
-    let tree = worker.merged(layers)?;
-    account(&tree, file, name)?.ok_or_else(|| Error::Config {
+    let mut encoder = Encoder::new("stager account");
+    encoder.bytes(base_chain(layers).as_bytes());
+    encoder.text(file);
+    encoder.text(name);
+    let question = ContentId::from(encoder.finish());
+    let found =
+        finding(
+            worker,
+            task,
+            question,
+            layers,
+            |tree| Ok(account(tree, file, name)?.map(|number| number.to_string())),
+        )?;
+    found.and_then(|number| number.parse().ok()).ok_or_else(|| Error::Config {
         stage: task.id.clone(),
         message: format!(
             "the image has no {what} `{name}` in {file} at this point; use a number, or add it in a stage before"

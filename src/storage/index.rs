@@ -558,6 +558,22 @@ impl Index {
         )
     }
 
+    /// The answer to a question about a stack of layers, if it was saved.
+    pub fn finding(&self, question: &ContentId) -> Result<Option<String>, Error> {
+        let mut statement =
+            self.sql(self.connection.prepare_cached("SELECT answer FROM findings WHERE question = ?1"))?;
+        let row = statement.query_row([question.as_bytes()], |row| row.get(0)).optional();
+        self.sql(row)
+    }
+
+    /// Saves the answer to a question about a stack of layers.
+    pub fn save_finding(&self, question: &ContentId, answer: &str) -> Result<(), Error> {
+        self.execute(
+            "INSERT OR REPLACE INTO findings (question, answer) VALUES (?1, ?2)",
+            params![question.as_bytes(), answer],
+        )
+    }
+
     /// A value of the store as a whole.
     pub fn meta(&self, key: &str) -> Result<Option<String>, Error> {
         let query =
@@ -574,7 +590,7 @@ impl Index {
     pub fn forget_everything(&mut self) -> Result<(), Error> {
         let batch = "BEGIN IMMEDIATE; DELETE FROM stage_layers; DELETE FROM stages; DELETE FROM snapshots; \
                      DELETE FROM layer_blobs; DELETE FROM layer_parts; DELETE FROM layers; DELETE FROM selections; \
-                     DELETE FROM imports; DELETE FROM directories; \
+                     DELETE FROM imports; DELETE FROM findings; DELETE FROM directories; \
                      COMMIT;";
         self.sql(self.connection.execute_batch(batch))
     }

@@ -26,7 +26,7 @@ pub(crate) use git_server::GitServer;
 pub(crate) use layout::{OciImage, Tree, sha256, tar_tree};
 pub(crate) use project::Project;
 pub(crate) use proxy::{Canned, Fault, Proxy, Rule};
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Registry, Request};
 pub(crate) use report::{Report, Status};
 pub(crate) use run::{Output, Run, find, program};
 pub(crate) use text::normalized;

@@ -1,6 +1,8 @@
 //! Stage storages in registries: what a machine with an empty store takes from them, and what it leaves there.
 
-use crate::env::{OciImage, Registry, Report, Status, TestEnv, busybox_rootfs, program, push_rootfs, wait_until};
+use crate::env::{
+    OciImage, Registry, Report, Request, Status, TestEnv, busybox_rootfs, program, push_rootfs, wait_until,
+};
 
 /// An image with a step on some of its git files, and one on top of it; their base is in the registry.
 fn project(registry: &Registry) -> TestEnv {
@@ -486,4 +488,84 @@ fn a_source_made_anew_to_the_same_bytes_runs_nothing_of_others() {
         first.image("user").manifest,
         "the time in it is that of the first machine"
     );
+}
+
+/// What was asked for the bytes of blobs.
+fn pulled(requests: &[Request]) -> Vec<&str> {
+    let is_pull = |request: &&Request| request.method == "GET" && request.path.contains("/blobs/");
+    requests.iter().filter(is_pull).map(|request| request.path.as_str()).collect()
+}
+
+#[test]
+fn an_import_whose_layer_is_lost_is_made_again() {
+    let registry = need!(Registry::start());
+    let mut env = importing_project(&registry);
+    let repo = format!("{}/stages", registry.address());
+    let first = build(&mut env, "one", &["app", "--repo", &repo]);
+    let layout = env.out("layout");
+    let source = format!("docker://{repo}:{}", first.image("app").digest);
+    need!(program("skopeo", ["copy", "--src-tls-verify=false", &source, &format!("oci:{}:x", layout.display())]))
+        .succeeds();
+    registry.lose("stages", OciImage::open(&layout).layers().last().unwrap());
+    env.project().file("src/b", "b\n").commit("source");
+    on(&mut env, "two");
+    let export = format!("oci:{}", env.out("exported").display());
+    let (mut run, _) = env.build_command(&["app", "--repo", &repo, "--output", &export]);
+    run.run().succeeds().says(&["is made again"]);
+    assert!(need!(OciImage::open(&env.out("exported")).tree()).contains_key("/srv/late/pack"));
+}
+
+#[test]
+fn owners_by_name_are_known_without_the_base() {
+    let registry = need!(Registry::start());
+    let base = need!(push_rootfs(&registry, "base:1", busybox_rootfs()));
+    let mut env = TestEnv::new();
+    env.project()
+        .file("src/a", "a\n")
+        .config(&format!("image: app\nfrom: {base}\ngit: [{{add: /src, to: /src, owner: www, group: www}}]\n"));
+    env.project().commit("start");
+    let repo = format!("{}/stages", registry.address());
+    build(&mut env, "one", &["--repo", &repo]);
+    env.project().file("src/b", "b\n").commit("source");
+    let (report, requests) = registry.during(|| build(&mut env, "two", &["--repo", &repo]));
+    assert_eq!(report.built(), ["app/deps/git", "app/image-post"]);
+    assert_eq!(pulled(&requests), [""; 0]);
+    let (_, image) = env.image("app");
+    assert_eq!(need!(image.tree())["/src/b"].owner, (33, 33));
+}
+
+#[test]
+fn a_place_that_is_followed_is_known_without_the_image() {
+    let registry = need!(Registry::start());
+    let base = need!(push_rootfs(&registry, "base:1", busybox_rootfs()));
+    let mut env = TestEnv::new();
+    env.project().file(
+        "werf.yaml",
+        format!(
+            "configVersion: 1
+project: shop
+---
+artifact: tools
+from: {base}
+shell: {{install: [mkdir /out && echo tool > /out/tool && echo other > /out/other]}}
+---
+image: app
+from: {base}
+shell: {{beforeInstall: [ln -s usr/bin /sbin]}}
+import:
+- {{artifact: tools, add: /out/tool, to: /sbin, after: setup}}
+- {{artifact: tools, add: /out/other, to: /srv/other, after: setup}}
+"
+        ),
+    );
+    env.project().commit("start");
+    let repo = format!("{}/stages", registry.address());
+    build(&mut env, "one", &["--repo", &repo]);
+    env.project().replace("werf.yaml", "- {artifact: tools, add: /out/other, to: /srv/other, after: setup}\n", "");
+    env.project().commit("one import less");
+    let (report, requests) = registry.during(|| build(&mut env, "two", &["--repo", &repo]));
+    assert_eq!(report.built(), ["app/dependenciesAfterSetup"]);
+    assert_eq!(pulled(&requests), [""; 0]);
+    let (_, image) = env.image("app");
+    assert!(need!(image.tree()).contains_key("/usr/bin/tool"));
 }

@@ -4,8 +4,10 @@
 //!   the same content is not run again on a machine that has never seen it.
 //! - `selection-REQUEST`: what an import takes of a stack of layers, so that the layers need not be pulled to see it.
 //! - `import-IMPORT`: the stage that holds the layer of an import, so that neither its source nor its target is pulled.
+//! - `finding-QUESTION`: what was asked for of a stack of layers and found: the number of an account, the place where an import
+//!   lands.
 //!
-//! Nothing depends on them: one that is missing, or leads to a stage that is gone, costs the work. All three name a stage, so a
+//! Nothing depends on them: one that is missing, or leads to a stage that is gone, costs the work. All of them name a stage, so a
 //! cleanup knows that a note may go when its stage does.
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,15 @@ pub enum Hint {
         /// The stage that holds the layer.
         stage: StageDigest,
     },
+    /// What was found in a stack of layers.
+    Finding {
+        /// What was asked for, of which layers.
+        question: ContentId,
+        /// What was found.
+        answer: String,
+        /// The stage that needed to know.
+        stage: StageDigest,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +71,8 @@ struct HintDocument {
     file_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layer: Option<ContentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
 }
 
 /// The version of the document.
@@ -76,6 +89,7 @@ impl RemoteStore {
             selection: None,
             file_name: None,
             layer: None,
+            answer: None,
         };
         let (reference, document) = match hint {
             Hint::Key { key, stage } => (self.hint("key", key)?, of(stage)),
@@ -85,6 +99,9 @@ impl RemoteStore {
             ),
             Hint::Import { import, layer, stage } => {
                 (self.hint("import", import)?, HintDocument { layer: *layer, ..of(stage) })
+            }
+            Hint::Finding { question, answer, stage } => {
+                (self.hint("finding", question)?, HintDocument { answer: Some(answer.clone()), ..of(stage) })
             }
         };
         self.put_note(&reference, &HINT.manifest(&document))
@@ -104,6 +121,11 @@ impl RemoteStore {
     /// The layer that an import makes, if it makes any, and a stage that holds it.
     pub fn import(&self, import: &ContentId) -> Result<Option<(Option<ContentId>, StageDigest)>, registry::Error> {
         Ok(self.read_hint("import", import)?.map(|document| (document.layer, document.stage)))
+    }
+
+    /// What was found in a stack of layers.
+    pub fn finding(&self, question: &ContentId) -> Result<Option<String>, registry::Error> {
+        Ok(self.read_hint("finding", question)?.and_then(|document| document.answer))
     }
 
     fn hint(&self, kind: &str, question: &ContentId) -> Result<Reference, registry::Error> {
