@@ -253,10 +253,7 @@ fn git_blobs(
             let mut stream = |sink: git::OutSink<'_>| git::stream_part(part, &|_| None, sink);
             write_git(mappings, &mut Interruptible { inner: out, engine }, &mut stream)
         };
-        blobs.push(match known_blob(worker, id, compression)? {
-            Some(known) => known,
-            None => make_blob(worker, id, compression, produce)?,
-        });
+        blobs.push(make_blob(worker, id, compression, produce)?);
     }
     worker.index.save_layer_parts(id, &ids)?;
     Ok(blobs)
@@ -279,9 +276,6 @@ fn own_blob(
     source: &LayerSource,
     compression: Compression,
 ) -> Result<LayerBlob, Error> {
-    if let Some(known) = known_blob(worker, id, compression)? {
-        return Ok(known);
-    }
     let engine = worker.engine;
     let laid_out = worker.index.whole_layout(id)?.map(|name| engine.home.snapshot(&name));
     let produce =
@@ -289,12 +283,24 @@ fn own_blob(
     make_blob(worker, id, compression, produce)
 }
 
+/// Packs a layer or a part, unless somebody has.
 fn make_blob(
     worker: &Worker<'_, '_>,
     id: &ContentId,
     compression: Compression,
     produce: impl FnOnce(&mut dyn Write) -> Result<(), Error> + Send,
 ) -> Result<LayerBlob, Error> {
+    if let Some(known) = known_blob(worker, id, compression)? {
+        return Ok(known);
+    }
+    // Stages that share a layer are on their way at the same time, and it is packed for all of them once.
+    let lock = worker.engine.home.lock(&format!("pack-{id}"));
+    let what = format!("layer {}, which is being packed", id.short());
+    let deadline = worker.engine.settings.lock_deadline;
+    let _lock = crate::storage::Lock::take(&lock, &what, deadline, || {}, || worker.engine.cancel.is_cancelled())?;
+    if let Some(known) = known_blob(worker, id, compression)? {
+        return Ok(known);
+    }
     let store = BlobStore::new(worker.engine.home.clone());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut sink = store.create()?;
