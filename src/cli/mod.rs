@@ -16,7 +16,8 @@ mod plan;
 mod publish_index;
 mod stages;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use context::Context;
 use error::CommandError;
@@ -58,13 +59,29 @@ enum Command {
     Completion(completion::Arguments),
 }
 
+/// The command line. A variable that is set to nothing counts as not set, as CI systems can't always leave one out.
+fn parse(arguments: &[std::ffi::OsString]) -> Result<Cli, clap::Error> {
+    fn without_empty_variables(command: clap::Command) -> clap::Command {
+        let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        command
+            .mut_args(
+                |argument| {
+                    if argument.get_env().is_some_and(is_empty) { argument.env(Resettable::Reset) } else { argument }
+                },
+            )
+            .mut_subcommands(without_empty_variables)
+    }
+    let matches = without_empty_variables(Cli::command()).try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
+}
+
 /// Runs the command line; returns the exit code.
 pub fn main() -> u8 {
     let context = match Context::from_process() {
         Ok(context) => context,
         Err(error) => return error.report(false),
     };
-    let cli = match Cli::try_parse_from(&context.arguments) {
+    let cli = match parse(&context.arguments) {
         Ok(cli) => cli,
         Err(error) => return error::report_usage(&error),
     };

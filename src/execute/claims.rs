@@ -96,7 +96,7 @@ fn renew(engine: &Engine<'_>, pulses: &mpsc::Receiver<Pulse>) {
             }
             Ok(Pulse::Release(stage)) => {
                 if held.remove(&stage).is_some() {
-                    write_over_own(engine, main, &stage, u64::MAX, true);
+                    release(engine, main, [stage]);
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
@@ -107,9 +107,7 @@ fn renew(engine: &Engine<'_>, pulses: &mpsc::Receiver<Pulse>) {
                 next = Instant::now() + BEAT;
             }
             Err(RecvTimeoutError::Disconnected) => {
-                for stage in held.into_keys() {
-                    write_over_own(engine, main, &stage, u64::MAX, true);
-                }
+                release(engine, main, held.into_keys());
                 return;
             }
         }
@@ -153,6 +151,14 @@ fn write_over_own(engine: &Engine<'_>, main: &RemoteStore, stage: &StageDigest, 
     }
 }
 
+/// Gives claims up, so that nobody waits for them; also when the run was interrupted, as long as the registry answers at once.
+fn release(engine: &Engine<'_>, main: &RemoteStore, stages: impl IntoIterator<Item = StageDigest>) {
+    let last = engine.cancel.is_cancelled().then(|| main.for_a_last_word());
+    for stage in stages {
+        write_over_own(engine, last.as_ref().unwrap_or(main), &stage, u64::MAX, true);
+    }
+}
+
 /// Waits until this builder may make a stage, or another one has.
 pub(super) fn take_turn(
     engine: &Engine<'_>,
@@ -173,8 +179,6 @@ pub(super) fn take_turn(
                 watch.wait(engine, id)?;
             }
             Found::Claimed(claim) if claim.owner == engine.settings.run => {
-                // Nobody is going to listen any more when the run is over.
-                let _over = hold.send(Pulse::Hold(*stage));
                 return Ok(Turn::Make);
             }
             _ if unseen == LOOKS => {
@@ -187,6 +191,9 @@ pub(super) fn take_turn(
                     let claim = Claim { owner: engine.settings.run.clone(), beat: 0, released: false };
                     let reference = main.image(stage).to_string();
                     main.put_claim(stage, &claim).map_err(|source| Error::Push { reference, source })?;
+                    // From now on, so that it is given up when the run ends before it is seen to stand. Nobody is going to
+                    // listen any more when the run is over.
+                    let _over = hold.send(Pulse::Hold(*stage));
                 }
                 // Others may have been as slow between looking and writing; not so if this one was stopped in between.
                 std::thread::sleep(SETTLE * (1 << unseen) + (2 * asked.elapsed()).min(LONGEST_SETTLE));

@@ -18,7 +18,7 @@ use super::step::parent_config;
 use super::worker::{Content, Task, Worker};
 use super::{Error, base, remote, users, variables};
 use crate::layer::{self, FileKind, ImportOptions, ImportSpec, Ownership};
-use crate::storage::{Hint, Selection, base_chain};
+use crate::storage::{Hint, Imported, Selection, base_chain};
 
 /// What programs find in a container, and no image holds.
 const SYSTEM_DIRECTORIES: [&str; 3] = ["proc", "sys", "dev"];
@@ -155,7 +155,7 @@ fn import(
     };
     let identity = identity(worker, &selection, &to, (uid, gid), import.required);
     if let Some(known) = known(worker, &identity, source)? {
-        return Ok(known);
+        return Ok(known.layer);
     }
     let filter = filter(task, import)?;
     let tree = worker.merged(source)?;
@@ -173,10 +173,10 @@ fn import(
     };
     let options = ImportOptions { ownership: worker.engine.settings.ownership, share: true };
     layer::import_tree(&tree, &spec, &[], &directory, &options).map_err(|error| not_there(task, import, error))?;
-    let layer = worker.keep_layer(&directory, None, to.to_str())?;
-    worker.index.save_import(&identity, layer.as_ref())?;
-    worker.hints.push(Hint::Import { import: identity, layer, stage: task.node.stage.digest });
-    Ok(layer)
+    let made = Imported { layer: worker.keep_layer(&directory, None, to.to_str())? };
+    worker.index.save_import(&identity, &made)?;
+    worker.hints.push(Hint::Import { import: identity, made, stage: task.node.stage.digest });
+    Ok(made.layer)
 }
 
 /// Names an import by all that its layer is made of.
@@ -200,24 +200,20 @@ fn identity(
     encoder.finish().into()
 }
 
-/// The layer of an import that was made before: here, or on another machine when its source would have to be pulled.
-fn known(
-    worker: &mut Worker<'_, '_>,
-    identity: &ContentId,
-    source: &[ContentId],
-) -> Result<Option<Option<ContentId>>, Error> {
-    match worker.index.import(identity)? {
-        Some(None) => return Ok(Some(None)),
-        Some(Some(layer)) if worker.has_layer(&layer)? => return Ok(Some(Some(layer))),
-        Some(Some(_)) | None => {}
+/// What an import makes that was made before: here, or on another machine when its source would have to be pulled.
+fn known(worker: &mut Worker<'_, '_>, identity: &ContentId, source: &[ContentId]) -> Result<Option<Imported>, Error> {
+    if let Some(made) = worker.index.import(identity)? {
+        let is_there = made.layer.map(|layer| worker.has_layer(&layer)).transpose()?;
+        if is_there.unwrap_or(true) {
+            return Ok(Some(made));
+        }
     }
     if !is_elsewhere(worker, source)? {
         return Ok(None);
     }
-    let engine = worker.engine;
-    let found = remote::import(engine, &mut worker.index, identity)?;
-    if let Some(layer) = &found {
-        worker.index.save_import(identity, layer.as_ref())?;
+    let found = remote::import(worker.engine, &mut worker.index, identity)?;
+    if let Some(made) = &found {
+        worker.index.save_import(identity, made)?;
     }
     Ok(found)
 }

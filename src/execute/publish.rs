@@ -366,11 +366,10 @@ impl Hand<'_, '_, '_> {
 
     /// Notes in the main storage what other machines should know of a stage that is there now.
     fn leave_hints(&self, publication: &Publication) -> Result<(), Error> {
-        let hints = publication.hints.iter().filter(|_| self.hold.is_some());
-        let reference = || self.store.image(&publication.record.digest).to_string();
-        hints
-            .map(|hint| self.store.put_hint(hint).map_err(|source| Error::Push { reference: reference(), source }))
-            .collect()
+        let mut hints = publication.hints.iter().filter(|_| self.hold.is_some());
+        let failed =
+            |source| Error::Push { reference: self.store.image(&publication.record.digest).to_string(), source };
+        hints.try_for_each(|hint| self.store.put_hint(hint).map_err(failed))
     }
 
     fn bring_layer(&mut self, layer: &LayerBlob) -> Result<(), Error> {

@@ -10,8 +10,8 @@ use crate::layer::Compression;
 use crate::registry;
 use crate::report::{Event, StageSource};
 use crate::storage::{
-    BlobPart, BlobStore, Found, Home, Index, LayerRecord, LayerSource, RemoteLayer, RemoteStage, RemoteStore, Roles,
-    Selection, StoredBlob, base_chain,
+    BlobPart, BlobStore, Found, Home, Imported, Index, LayerRecord, LayerSource, RemoteLayer, RemoteStage, RemoteStore,
+    Roles, Selection, StoredBlob, base_chain,
 };
 
 /// How many questions are out at once.
@@ -160,18 +160,14 @@ pub(super) fn finding(engine: &Engine<'_>, question: &ContentId) -> Result<Optio
     hinted(engine, |store| store.finding(question))
 }
 
-/// The layer that an import makes, as the storages know it; `Some(None)` for one that makes nothing. It is in the index then.
-pub(super) fn import(
-    engine: &Engine<'_>,
-    index: &mut Index,
-    import: &ContentId,
-) -> Result<Option<Option<ContentId>>, Error> {
-    let Some((layer, stage)) = hinted(engine, |store| store.import(import))? else { return Ok(None) };
-    let Some(layer) = layer else { return Ok(Some(None)) };
+/// What an import makes, as the storages know it. Its layer is in the index then.
+pub(super) fn import(engine: &Engine<'_>, index: &mut Index, import: &ContentId) -> Result<Option<Imported>, Error> {
+    let Some((made, stage)) = hinted(engine, |store| store.import(import))? else { return Ok(None) };
+    let Some(layer) = made.layer else { return Ok(Some(made)) };
     let Some(stage) = led_to(engine, stage)? else { return Ok(None) };
     let Some(found) = stage.layers.iter().find(|found| found.content_id == layer) else { return Ok(None) };
     adopt_layer(engine.home, index, found, engine.settings.now)?;
-    Ok(Some(Some(layer)))
+    Ok(Some(made))
 }
 
 /// Takes a stage of a registry into the index: its layers are blobs that are fetched when somebody needs their bytes. What

@@ -261,7 +261,9 @@ impl Remotes {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"] {
+        let places = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"];
+        // Credentials for registries are none of its business.
+        for variable in places.into_iter().chain(["STAGER_REGISTRY_AUTH"]) {
             command.env_remove(variable);
         }
         let child = command.spawn().map_err(|error| match error.kind() {

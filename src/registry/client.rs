@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use stages::ids::{BlobId, Platform};
@@ -42,6 +43,9 @@ pub enum LoginCheck {
     NotAsked,
 }
 
+/// How long a client waits at each turn that has only a last word to say.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// A client for any number of registries. Clones share connections and tokens; all methods can be called from many
 /// threads at once.
 #[derive(Clone)]
@@ -68,6 +72,28 @@ impl Client {
     #[must_use]
     pub fn without_mirrors(&self) -> Self {
         Self { mirrored: false, ..self.clone() }
+    }
+
+    /// A client for a last word after an interruption: it is not cancelled, waits for a second at each turn, and tries
+    /// nothing twice.
+    #[must_use]
+    pub fn for_a_last_word(&self) -> Self {
+        let mut settings = self.core.settings.clone();
+        let timeouts = &mut settings.timeouts;
+        for timeout in [
+            &mut timeouts.resolve,
+            &mut timeouts.connect,
+            &mut timeouts.idle,
+            &mut timeouts.commit,
+            &mut timeouts.answer,
+            &mut timeouts.credential_helper,
+        ] {
+            *timeout = LAST_WORD;
+        }
+        settings.retry.attempts = 1;
+        settings.cancel = Arc::default();
+        settings.on_wait = None;
+        Self { core: Arc::new(Core::new(settings)), mirrored: self.mirrored }
     }
 
     /// The settings it was made with.

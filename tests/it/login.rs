@@ -48,7 +48,7 @@ fn a_login_is_checked_and_kept_and_used() {
 const HELPER: &str = r#"#!/bin/sh
 echo "$0 $*" >>"$HOME/helper.log"
 case $1 in
-store) cat >"$HOME/kept" ;;
+store) cat >"$HOME/kept"; env >"$HOME/seen" ;;
 get) if [ -e "$HOME/kept" ]; then cat "$HOME/kept"; else echo "credentials not found in native keychain"; exit 1; fi ;;
 erase) rm "$HOME/kept" ;;
 esac
@@ -66,6 +66,7 @@ fn a_credential_helper_keeps_the_password() {
     env.set("PATH", &path);
     let before = format!(r#"{{"credHelpers":{{"{host}":"test"}},"auths":{{"{host}":{{"auth":"eDp5"}}}}}}"#);
     fs::write(env.home().join(".docker/config.json"), before).unwrap();
+    env.set("STAGER_REGISTRY_AUTH", "other.example.org=other:hush");
     log_in(&env, host, "wonder land").succeeds().says(&["kept by docker-credential-test"]);
     let kept: serde_json::Value = serde_json::from_str(&fs::read_to_string(env.home().join("kept")).unwrap()).unwrap();
     assert_eq!(kept, serde_json::json!({"ServerURL": host, "Username": "alice", "Secret": "wonder land"}));
@@ -75,6 +76,8 @@ fn a_credential_helper_keeps_the_password() {
     env.stager(["logout", host]).succeeds().says(&["not logged in to"]);
     assert!(!env.home().join("kept").exists());
     assert!(!fs::read_to_string(env.home().join("helper.log")).unwrap().contains("wonder"), "not in its arguments");
+    let seen = fs::read_to_string(env.home().join("seen")).unwrap();
+    assert!(seen.contains("PATH=") && !seen.contains("hush"), "credentials for others: {seen}");
 }
 
 #[test]

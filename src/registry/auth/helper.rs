@@ -20,6 +20,8 @@ pub(super) fn run(settings: &Settings, name: &str, action: &str, input: String) 
     let (mut words, writer) = std::io::pipe().map_err(failed)?;
     let mut command = Command::new(&program);
     command.arg(action).stdin(Stdio::piped()).stdout(writer.try_clone().map_err(failed)?).stderr(writer);
+    // It has credentials of its own; ours for other hosts are none of its business.
+    command.env_remove("STAGER_REGISTRY_AUTH");
     let mut child = command.spawn().map_err(failed)?;
     // It holds the writing ends of the pipe, and the end of the words is when the helper's own are closed.
     drop(command);

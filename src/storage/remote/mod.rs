@@ -102,6 +102,12 @@ impl RemoteStore {
         &self.client
     }
 
+    /// The same storage, for a last word after an interruption.
+    #[must_use]
+    pub fn for_a_last_word(&self) -> Self {
+        Self { client: self.client.for_a_last_word(), ..self.clone() }
+    }
+
     /// Leaves the storage out from now on, as it has failed and can be done without. Whether that is news.
     pub fn leave_out(&self) -> bool {
         !self.left_out.swap(true, Ordering::Relaxed)
