@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use stages::{BlobId, ContentId, StageDigest};
 
 use super::record::{
-    LayerRecord, LayerSource, LayerUse, Selection, SnapshotRecord, StageRecord, StageSummary, StoredBlob,
+    Imported, LayerRecord, LayerSource, LayerUse, Selection, SnapshotRecord, StageRecord, StageSummary, StoredBlob,
 };
 use super::{Error, Home};
 
@@ -543,18 +543,18 @@ impl Index {
         )
     }
 
-    /// The layer that an import makes, if that was saved; `Some(None)` for one that makes nothing.
-    pub fn import(&self, import: &ContentId) -> Result<Option<Option<ContentId>>, Error> {
+    /// What an import makes, if that was saved.
+    pub fn import(&self, import: &ContentId) -> Result<Option<Imported>, Error> {
         let mut statement = self.sql(self.connection.prepare_cached("SELECT layer FROM imports WHERE import = ?1"))?;
         let row = statement.query_row([import.as_bytes()], |row| row.get::<_, Option<[u8; 32]>>(0)).optional();
-        Ok(self.sql(row)?.map(|layer| layer.map(ContentId::from_bytes)))
+        Ok(self.sql(row)?.map(|layer| Imported { layer: layer.map(ContentId::from_bytes) }))
     }
 
-    /// Saves the layer that an import makes.
-    pub fn save_import(&self, import: &ContentId, layer: Option<&ContentId>) -> Result<(), Error> {
+    /// Saves what an import makes.
+    pub fn save_import(&self, import: &ContentId, made: &Imported) -> Result<(), Error> {
         self.execute(
             "INSERT OR REPLACE INTO imports (import, layer) VALUES (?1, ?2)",
-            params![import.as_bytes(), layer.map(ContentId::as_bytes)],
+            params![import.as_bytes(), made.layer.as_ref().map(ContentId::as_bytes)],
         )
     }
 

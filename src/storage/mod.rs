@@ -36,8 +36,8 @@ pub use home::{Home, TempDir};
 pub use index::Index;
 pub use lock::{Lock, LockError};
 pub use record::{
-    BlobPart, DirectoriesRecipe, GitRecipe, LayerRecord, LayerSource, LayerUse, Selection, SnapshotRecord, StageRecord,
-    StageSummary, StoredBlob, SymlinkRecipe, base_chain,
+    BlobPart, DirectoriesRecipe, GitRecipe, Imported, LayerRecord, LayerSource, LayerUse, Selection, SnapshotRecord,
+    StageRecord, StageSummary, StoredBlob, SymlinkRecipe, base_chain,
 };
 pub use remote::{
     Claim, CommitImage, CommitImages, Found, Hint, Lease, PublishedBlob, RECORD_ANNOTATION, RECORD_VERSION,

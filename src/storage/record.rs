@@ -219,6 +219,13 @@ pub struct Selection {
     pub file_name: Option<String>,
 }
 
+/// What an import makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Imported {
+    /// Its layer; `None` when it takes nothing.
+    pub layer: Option<ContentId>,
+}
+
 /// A layer laid out on a stack.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotRecord {

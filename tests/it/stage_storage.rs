@@ -1,7 +1,7 @@
 //! Stage storages in registries: what a machine with an empty store takes from them, and what it leaves there.
 
 use crate::env::{
-    OciImage, Registry, Report, Request, Status, TestEnv, busybox_rootfs, program, push_rootfs, wait_until,
+    Network, OciImage, Registry, Report, Request, Status, TestEnv, busybox_rootfs, program, push_rootfs, wait_until,
 };
 
 /// An image with a step on some of its git files, and one on top of it; their base is in the registry.
@@ -243,6 +243,81 @@ fn builders_come_to_one_result() {
     for report in &reports {
         assert_eq!(manifest(report), standing["Digest"].as_str().unwrap(), "all have what the tag stands on");
     }
+}
+
+#[test]
+fn a_builder_that_is_interrupted_lets_others_go_on() {
+    let registry = need!(Registry::start());
+    let env = project(&registry);
+    env.project().replace("stager.yaml", "> /made", "> /made; sleep 4").commit("slow");
+    let repo = format!("{}/stages", registry.address());
+    let start = |machine: &str| {
+        let (mut run, _) = env.build_command(&["--repo", &repo]);
+        run.env("STAGER_HOME", env.root().join(machine).to_str().unwrap()).start()
+    };
+    let make = env.plan().image("app").stages.iter().find(|stage| stage.name == "build/make").unwrap().digest.clone();
+    let first = start("one");
+    wait_until("the claim", || registry.tags("stages").contains(&format!("{make}.record")));
+    first.interrupt();
+    first.finish().ends_with(130);
+    let second = start("two").finish().succeeds();
+    assert!(second.duration.as_secs() < 15, "the claim of a builder that is gone would be waited for 30 s: {second:?}");
+}
+
+#[test]
+fn a_repository_set_to_nothing_is_none() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    for variable in ["STAGER_REPO", "STAGER_SECONDARY_REPO", "STAGER_CACHE_REPO", "STAGER_FINAL_REPO", "STAGER_REPORT"]
+    {
+        env.set(variable, "");
+    }
+    assert_eq!(env.build(&[]).built().len(), 6);
+    env.set("STAGER_REPO", "a b");
+    env.stager(["build"]).ends_with(2).says(&["a b"]);
+}
+
+#[test]
+fn builders_on_machines_of_their_own_need_no_server() {
+    let network = need!(Network::start(4));
+    let registry = need!(Registry::start_in(&network));
+    let env = TestEnv::new();
+    env.project().busybox().config(
+        "image: app
+from: rootfs:base.tar
+build: {steps: [{name: make, command: cat /proc/sys/kernel/random/uuid > /made; sleep 2}]}
+",
+    );
+    env.project().commit("random");
+    let repo = format!("{}/stages", registry.address());
+    let start = |machine: usize| {
+        let (mut run, report) = env.build_command(&["--repo", &repo, "--insecure-registry", registry.address()]);
+        run.env("STAGER_HOME", env.root().join(format!("machine-{machine}")).to_str().unwrap());
+        run.through(network.on(machine));
+        (run.start(), report)
+    };
+    let (sleeper, sleepers_report) = start(0);
+    let make = env.plan().image("app").stages.iter().find(|stage| stage.name == "build/make").unwrap().digest.clone();
+    wait_until("the claim", || registry.tags("stages").contains(&format!("{make}.record")));
+    sleeper.stop();
+    let others: Vec<_> = (1..4).map(start).collect();
+    let mut reports: Vec<Report> = Vec::new();
+    for (running, report) in others {
+        running.finish().succeeds().says(&["which another builder makes"]);
+        reports.push(Report::read(&report));
+    }
+    sleeper.resume();
+    sleeper.finish().succeeds();
+    let made = reports.iter().flat_map(Report::built).filter(|stage| stage == "app/build/make").count();
+    assert_eq!(made, 1, "one has taken over, and the others have waited for it");
+    reports.push(Report::read(&sleepers_report));
+    let standing = format!("sha256:{}", registry.tagged("stages", &reports[0].image("app").digest));
+    for report in &reports {
+        assert_eq!(report.image("app").manifest.as_deref(), Some(standing.as_str()), "what the tag stands on");
+    }
+    let path = format!("/v2/stages/manifests/{make}");
+    let put = registry.requests().into_iter().filter(|request| request.method == "PUT" && request.path == path);
+    assert_eq!(put.count(), 1, "nothing was written over");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::artifact::Note;
 use super::{RemoteStore, absent_is_none};
 use crate::image::spec::Document;
 use crate::registry::{self, Reference};
-use crate::storage::record::Selection;
+use crate::storage::record::{Imported, Selection};
 
 const HINT: Note = Note { annotation: "io.stager.hint", artifact_type: "application/vnd.stager.hint.v1+json" };
 
@@ -44,8 +44,8 @@ pub enum Hint {
     Import {
         /// What is taken, where it goes, and whose it becomes.
         import: ContentId,
-        /// The layer; `None` when it makes nothing.
-        layer: Option<ContentId>,
+        /// What it makes.
+        made: Imported,
         /// The stage that holds the layer.
         stage: StageDigest,
     },
@@ -97,8 +97,8 @@ impl RemoteStore {
                 self.hint("selection", request)?,
                 HintDocument { selection: Some(*id), file_name: file_name.clone(), ..of(stage) },
             ),
-            Hint::Import { import, layer, stage } => {
-                (self.hint("import", import)?, HintDocument { layer: *layer, ..of(stage) })
+            Hint::Import { import, made, stage } => {
+                (self.hint("import", import)?, HintDocument { layer: made.layer, ..of(stage) })
             }
             Hint::Finding { question, answer, stage } => {
                 (self.hint("finding", question)?, HintDocument { answer: Some(answer.clone()), ..of(stage) })
@@ -118,9 +118,10 @@ impl RemoteStore {
         Ok(document.and_then(|document| Some(Selection { id: document.selection?, file_name: document.file_name })))
     }
 
-    /// The layer that an import makes, if it makes any, and a stage that holds it.
-    pub fn import(&self, import: &ContentId) -> Result<Option<(Option<ContentId>, StageDigest)>, registry::Error> {
-        Ok(self.read_hint("import", import)?.map(|document| (document.layer, document.stage)))
+    /// What an import makes, and a stage that holds it.
+    pub fn import(&self, import: &ContentId) -> Result<Option<(Imported, StageDigest)>, registry::Error> {
+        let document = self.read_hint("import", import)?;
+        Ok(document.map(|document| (Imported { layer: document.layer }, document.stage)))
     }
 
     /// What was found in a stack of layers.

@@ -1,10 +1,12 @@
 //! Debian's `docker-registry` on a free loopback port.
 
+use std::path::Path;
+
 use fs_err as fs;
 
 use super::daemon::Daemon;
 use super::run::find;
-use super::{Missing, wait_until};
+use super::{Missing, Network, wait_until};
 
 /// A registry with storage of its own; stopped when dropped.
 pub(crate) struct Registry {
@@ -30,20 +32,32 @@ impl Registry {
         Self::start_with("auth: {htpasswd: {realm: test, path: DIRECTORY/passwords}}\n")
     }
 
-    fn start_with(more: &str) -> Result<Self, Missing> {
+    /// One in the middle of a network.
+    pub(crate) fn start_in(network: &Network) -> Result<Self, Missing> {
+        let (enter, namespace) = network.in_the_middle()?;
         let program = find("docker-registry")?;
+        let before = [namespace, program.to_str().expect("a program's path is UTF-8").to_owned()];
+        Ok(Self::start_as(&enter, &before, &CONFIGURATION.replace("127.0.0.1", Network::MIDDLE)))
+    }
+
+    fn start_with(more: &str) -> Result<Self, Missing> {
+        Ok(Self::start_as(&find("docker-registry")?, &[], &format!("{CONFIGURATION}{more}")))
+    }
+
+    fn start_as(program: &Path, before: &[String], configured: &str) -> Self {
         let directory = Daemon::directory("registry");
         let configuration = directory.join("config.yml");
-        let text = format!("{CONFIGURATION}{more}").replace("DIRECTORY", directory.to_str().unwrap());
+        let text = configured.replace("DIRECTORY", directory.to_str().unwrap());
         fs::write(&configuration, text).unwrap();
         fs::write(directory.join("passwords"), PASSWORDS).unwrap();
-        let daemon = Daemon::start(directory, &program, &["serve", configuration.to_str().unwrap()]);
+        let arguments = before.iter().map(String::as_str).chain(["serve", configuration.to_str().unwrap()]);
+        let daemon = Daemon::start(directory, program, &arguments.collect::<Vec<_>>());
         let mut address = None;
         wait_until("the registry to listen", || {
             address = listening(&daemon.log());
             address.is_some()
         });
-        Ok(Self { daemon, address: address.expect("just waited for") })
+        Self { daemon, address: address.expect("just waited for") }
     }
 
     /// `127.0.0.1:PORT`.

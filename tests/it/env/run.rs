@@ -59,6 +59,14 @@ impl Run {
         }
     }
 
+    /// Has another program run this one: `(program, its argument)`.
+    pub(crate) fn through(&mut self, (program, argument): (PathBuf, String)) -> &mut Self {
+        let inner = std::mem::replace(&mut self.program, program);
+        let inner = inner.to_str().expect("a program's path is UTF-8").to_owned();
+        self.arguments.splice(0..0, [argument, inner]);
+        self
+    }
+
     pub(crate) fn env(&mut self, name: &str, value: &str) -> &mut Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
