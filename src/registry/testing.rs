@@ -98,6 +98,58 @@ impl Drop for Registry {
     }
 }
 
+/// openssl's server: it has pages, asks clients for a certificate and serves those without one too.
+pub(crate) struct Asking {
+    child: Child,
+    address: String,
+    directory: TempDir,
+}
+
+impl Asking {
+    /// Starts one at an address with the `cert.pem` and `key.pem` of a directory; clients' are asked of its `ca.pem`.
+    pub(crate) fn start(address: &str, certificates: &Path) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = Command::new("openssl")
+            .args(["s_server", "-HTTP", "-verify", "1", "-accept", &format!("{address}:0"), "-cert"])
+            .args([certificates.join("cert.pem"), "-key".into(), certificates.join("key.pem")])
+            .args(["-CAfile".into(), certificates.join("ca.pem")])
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs_err::File::create(directory.path().join("log")).unwrap().into_file())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let address = lines.find_map(|line| line.strip_prefix("ACCEPT ").map(str::to_owned)).unwrap();
+        thread::spawn(move || lines.for_each(drop));
+        Self { child, address, directory }
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.address
+    }
+
+    /// Answers requests for a path with this, headers and all.
+    pub(crate) fn page(&self, path: &str, answer: &[u8]) {
+        let file = self.directory.path().join(path.trim_start_matches('/'));
+        fs_err::create_dir_all(file.parent().unwrap()).unwrap();
+        fs_err::write(file, answer).unwrap();
+    }
+
+    /// How many requests it has answered, and how many certificates it was shown.
+    pub(crate) fn seen(&self) -> (usize, usize) {
+        let log = fs_err::read_to_string(self.directory.path().join("log")).unwrap();
+        (log.matches("FILE:").count(), log.matches("depth=0 ").count())
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A request as the scripted server got it.
 #[derive(Debug, Clone)]
 pub(crate) struct Got {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use stages::ids::BlobId;
 
 use super::manifest::MAX_MANIFEST;
-use super::testing::{Cutter, Registry, Reply, Scripted, quick_settings, with_config};
+use super::testing::{Asking, Cutter, Registry, Reply, Scripted, quick_settings, with_config};
 use super::*;
 use crate::image::spec::media_type;
 use crate::sha256::Sha256;
@@ -236,6 +236,42 @@ fn certificates_of_a_host_are_for_that_host() {
     }
     let settings = Settings { docker_certificates: Some(docker), ..patient_settings() };
     push(&Client::new(settings), &app, b"x").unwrap();
+}
+
+#[test]
+fn a_client_certificate_is_shown_to_its_host_only() {
+    let Some(address) = own_address() else { return };
+    let Some(directory) = certificates(&address) else { return };
+    let file = |name: &str| directory.path().join(name);
+    let (own, other) = (Asking::start(&address, directory.path()), Asking::start(&address, directory.path()));
+    let identity = ClientIdentity { certificate: file("cert.pem"), key: file("key.pem") };
+    let settings = |host: &str, identity| {
+        let certificates = Certificates { authorities: vec![file("ca.pem")], identity };
+        (host.parse().unwrap(), HostSettings { certificates, ..HostSettings::default() })
+    };
+    let hosts = [settings(own.host(), Some(identity)), settings(other.host(), None)];
+    let trusting = Settings { hosts: hosts.clone().into(), ..patient_settings() };
+    // Hosts for which nothing is set share their connections.
+    let [of_own, _] = hosts;
+    let insecure = [other.host().to_owned()].into();
+    let unchecked = Settings { hosts: [of_own].into(), insecure_hosts: insecure, ..patient_settings() };
+
+    // Not a blob, as openssl's server has no pages with a colon.
+    let path = "/v2/a/manifests/1";
+    let redirect =
+        format!("HTTP/1.1 307 Found\r\nLocation: https://{}{path}\r\nContent-Length: 0\r\n\r\n", other.host());
+    own.page(path, redirect.as_bytes());
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", IMAGE.len());
+    other.page(path, &[head.as_bytes(), IMAGE].concat());
+    for (settings, times) in [(trusting, 1), (unchecked, 2)] {
+        let client = Client::new(settings);
+        for host in [own.host(), other.host()] {
+            let tag = repository(host, "a").with_tag("1").unwrap();
+            assert_eq!(client.manifest(&tag).unwrap().bytes, IMAGE);
+        }
+        assert_eq!(own.seen(), (times, times), "shown to its host");
+        assert_eq!(other.seen(), (2 * times, 0), "after a redirect, and asked itself");
+    }
 }
 
 /// This machine's address on some network; nothing is sent.
