@@ -190,10 +190,10 @@ pub(super) fn take_turn(
                 if !is_late {
                     let claim = Claim { owner: engine.settings.run.clone(), beat: 0, released: false };
                     let reference = main.image(stage).to_string();
-                    main.put_claim(stage, &claim).map_err(|source| Error::Push { reference, source })?;
-                    // From now on, so that it is given up when the run ends before it is seen to stand. Nobody is going to
-                    // listen any more when the run is over.
+                    // From now on, so that it is given up when the run ends while it is written: an interruption may hide the
+                    // answer, and not the claim. Nobody is going to listen any more when the run is over.
                     let _over = hold.send(Pulse::Hold(*stage));
+                    main.put_claim(stage, &claim).map_err(|source| Error::Push { reference, source })?;
                 }
                 // Others may have been as slow between looking and writing; not so if this one was stopped in between.
                 std::thread::sleep(SETTLE * (1 << unseen) + (2 * asked.elapsed()).min(LONGEST_SETTLE));
