@@ -151,11 +151,18 @@ fn write_over_own(engine: &Engine<'_>, main: &RemoteStore, stage: &StageDigest, 
     }
 }
 
+/// How long an interrupted run may take to give its claims up.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// Gives claims up, so that nobody waits for them; also when the run was interrupted, as long as the registry answers at once.
 fn release(engine: &Engine<'_>, main: &RemoteStore, stages: impl IntoIterator<Item = StageDigest>) {
-    let last = engine.cancel.is_cancelled().then(|| main.for_a_last_word());
+    let last = engine.cancel.is_cancelled().then(|| (main.for_a_last_word(), Instant::now() + LAST_WORDS));
     for stage in stages {
-        write_over_own(engine, last.as_ref().unwrap_or(main), &stage, u64::MAX, true);
+        match &last {
+            Some((_, end)) if Instant::now() >= *end => return,
+            Some((main, _)) => write_over_own(engine, main, &stage, u64::MAX, true),
+            None => write_over_own(engine, main, &stage, u64::MAX, true),
+        };
     }
 }
 
