@@ -112,24 +112,34 @@ pub struct Outcome {
     pub result: Result<(), Error>,
 }
 
-/// Makes what is missing, and publishes it on the way. `elsewhere` are records that are here and not known to be published.
-pub fn execute(engine: &Engine<'_>, need: Need<'_>, elsewhere: Vec<(&PlannedImage, StageRecord)>) -> Outcome {
+/// Stages that are here, of which some storage may know nothing.
+#[derive(Debug, Default)]
+pub struct Standing<'a> {
+    /// Records that are not known to be published.
+    pub elsewhere: Vec<(&'a PlannedImage, StageRecord)>,
+    /// Records of the main storage that the caches lack.
+    pub behind: Vec<(&'a PlannedImage, StageRecord)>,
+}
+
+/// Makes what is missing, and publishes it on the way.
+pub fn execute(engine: &Engine<'_>, need: Need<'_>, standing: Standing<'_>) -> Outcome {
     let known = need.blobs.clone();
     let mut published = need.published.clone();
     std::thread::scope(|scope| {
         let hold = claims::start(scope, engine);
         let publisher = Publisher::start(scope, engine, known, &hold);
-        for (image, record) in elsewhere {
+        let publish = |(image, record): (&PlannedImage, StageRecord), behind: bool| {
             let (image, platform) = (image.name.clone(), image.platform.clone());
-            publisher.publish(&Publication {
-                image,
-                platform,
-                record: Arc::new(record),
-                fresh: false,
-                hints: Vec::new(),
-            });
-        }
+            let (record, hints) = (Arc::new(record), Vec::new());
+            // Caches have been asked for what goes there behind.
+            publisher.publish(&Publication { image, platform, record, fresh: behind, hints, behind });
+        };
+        standing.elsewhere.into_iter().for_each(|standing| publish(standing, false));
         let (made, result) = queue::run(engine, need, &publisher, &hold);
+        // Now that what the steps needed has been pulled.
+        if result.is_ok() {
+            standing.behind.into_iter().for_each(|standing| publish(standing, true));
+        }
         drop(hold);
         let (manifests, sent) = publisher.finish(engine);
         published.extend(manifests);

@@ -72,6 +72,12 @@ impl Need<'_> {
         self.found.get(digest).filter(|_| elsewhere).map(AsRef::as_ref)
     }
 
+    /// The record of a stage that came from the main storage: no cache had it.
+    pub fn found_behind_caches(&self, digest: &StageDigest) -> Option<&StageRecord> {
+        let is_behind = self.sources.get(digest) == Some(&StageSource::Repo);
+        self.found.get(digest).filter(|_| is_behind).map(AsRef::as_ref)
+    }
+
     /// Where stages that are not of this machine were found.
     pub fn sources(&self) -> &BTreeMap<StageDigest, StageSource> {
         &self.sources

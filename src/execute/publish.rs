@@ -40,6 +40,8 @@ pub(super) struct Publication {
     pub(super) fresh: bool,
     /// What other machines should know of it.
     pub(super) hints: Vec<Hint>,
+    /// The main storage has it: it goes to the caches behind, as far as no layer has to be pulled for them.
+    pub(super) behind: bool,
 }
 
 /// Brings stages to all storages that are written.
@@ -85,7 +87,8 @@ impl<'scope> Publisher<'scope> {
 
     /// Takes a stage.
     pub(super) fn publish(&self, publication: &Publication) {
-        for handle in self.main.iter().chain(&self.caches) {
+        let main = self.main.iter().filter(|_| !publication.behind);
+        for handle in main.chain(&self.caches) {
             // A loop that has ended says why at the end.
             let _ended = handle.messages.send(Message::Publish(publication.clone()));
         }
@@ -126,14 +129,25 @@ enum Message {
 /// What a worker does. The number is the parcel's.
 enum Work {
     Prepare(Publication),
-    Layer(LayerBlob),
+    Layer(LayerBlob, Effort),
     Config(Arc<Description>),
     Tags(Publication, Arc<Description>),
+}
+
+/// What a blob may cost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// It is pulled if need be.
+    Pull,
+    /// It is here, or near.
+    Free,
 }
 
 enum Done {
     Prepared(Box<Description>),
     Blob(BlobId),
+    /// A blob that would have to be pulled.
+    Declined(LayerBlob),
     /// The tag stands, on this manifest.
     Tagged(Descriptor),
 }
@@ -268,15 +282,27 @@ impl<'a> Desk<'a> {
                     self.tag_when_whole(waiting);
                 }
             }
+            Done::Declined(layer) => self.declined(parcel, layer),
             Done::Tagged(manifest) => {
                 self.manifests.insert(self.parcels[parcel].publication.record.digest, manifest);
             }
         }
     }
 
+    /// Leaves the stages out that are not worth a blob's bytes. Others that have come to wait for it get it.
+    fn declined(&mut self, parcel: usize, layer: LayerBlob) {
+        let mut waiting = self.awaited.remove(&layer.blob.blob).unwrap_or_default();
+        waiting.retain(|waiting| !self.parcels[*waiting].publication.behind);
+        if !waiting.is_empty() {
+            self.awaited.insert(layer.blob.blob, waiting);
+            self.backlog.push_back((parcel, Work::Layer(layer, Effort::Pull)));
+        }
+    }
+
     fn prepared(&mut self, parcel: usize, description: Description) {
         let description = Arc::new(description);
-        let layers = description.blobs().map(|layer| (layer.blob.blob, Work::Layer(layer.clone())));
+        let effort = if self.parcels[parcel].publication.behind { Effort::Free } else { Effort::Pull };
+        let layers = description.blobs().map(|layer| (layer.blob.blob, Work::Layer(layer.clone(), effort)));
         let config = (description.config_digest(), Work::Config(Arc::clone(&description)));
         let mut wanted = BTreeSet::new();
         for (blob, work) in layers.chain([config]) {
@@ -315,9 +341,12 @@ impl Hand<'_, '_, '_> {
         self.worker.engine.check_cancelled()?;
         match work {
             Work::Prepare(publication) => self.prepare(&publication),
-            Work::Layer(layer) => {
-                self.bring_layer(&layer)?;
-                Ok(Done::Blob(layer.blob.blob))
+            Work::Layer(layer, effort) => {
+                let is_brought = match effort {
+                    Effort::Pull => self.bring_layer(&layer).map(|()| true)?,
+                    Effort::Free => self.bring_free(&layer)?,
+                };
+                Ok(if is_brought { Done::Blob(layer.blob.blob) } else { Done::Declined(layer) })
             }
             Work::Config(description) => {
                 self.bring_config(&description)?;
@@ -376,6 +405,18 @@ impl Hand<'_, '_, '_> {
         bring_blob(self.worker, self.store.client(), self.store.repository(), layer)
     }
 
+    /// Brings a blob that is here, or that the registry has in another repository. Whether it is there.
+    fn bring_free(&mut self, layer: &LayerBlob) -> Result<bool, Error> {
+        let (repository, blob) = (self.store.repository(), layer.blob);
+        if BlobStore::new(self.worker.engine.home.clone()).has(&blob.blob, blob.size) {
+            return self.bring_layer(layer).map(|()| true);
+        }
+        let Some(origin) = near_origin(repository, layer) else { return Ok(false) };
+        let failed = |source| Error::Push { reference: format!("{repository}@{}", blob.blob), source };
+        let mount = self.store.client().mount_blob(repository, blob.blob, origin.repository()).map_err(failed)?;
+        Ok(matches!(mount, Mount::Mounted))
+    }
+
     fn bring_config(&self, description: &Description) -> Result<(), Error> {
         let repository = self.store.repository();
         let failed =
@@ -427,11 +468,7 @@ pub(super) fn bring_blob(
 ) -> Result<(), Error> {
     let blob = layer.blob;
     let failed = |source| Error::Push { reference: format!("{repository}@{}", blob.blob), source };
-    let origin = layer.origin.as_ref().and_then(|origin| origin.parse::<Reference>().ok());
-    let is_near = |origin: &Reference| {
-        origin.repository() != repository && origin.repository().registry() == repository.registry()
-    };
-    let begun = match origin.filter(is_near) {
+    let begun = match near_origin(repository, layer) {
         Some(origin) => match client.mount_blob(repository, blob.blob, origin.repository()).map_err(failed)? {
             Mount::Mounted => return Ok(()),
             Mount::Started(upload) => Some(upload),
@@ -452,4 +489,11 @@ pub(super) fn bring_blob(
     };
     client.upload_blob(upload, blob.blob, blob.size, &open).map_err(failed)?;
     Ok(())
+}
+
+/// Where a blob can be had without a byte: another repository of the same registry.
+fn near_origin(repository: &Repository, layer: &LayerBlob) -> Option<Reference> {
+    let origin = layer.origin.as_ref()?.parse::<Reference>().ok()?;
+    let is_near = origin.repository() != repository && origin.repository().registry() == repository.registry();
+    is_near.then_some(origin)
 }

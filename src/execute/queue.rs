@@ -143,6 +143,7 @@ impl<'a> Queue<'a> {
                         record,
                         fresh: made.status != StageStatus::Reused,
                         hints: made.hints.clone(),
+                        behind: false,
                     });
                     self.finish(digest, made);
                 }

@@ -16,13 +16,13 @@ use super::{Error, select};
 use crate::builder::native::{self, Mode, NativeBuilder};
 use crate::builder::{Builder, CancelToken};
 use crate::execute::{
-    self, Engine, ExportRequest, Exported, LostBlob, Made, Need, Output, RunDirectories, Search, Settings,
+    self, Engine, ExportRequest, Exported, LostBlob, Made, Need, Output, RunDirectories, Search, Settings, Standing,
 };
 use crate::image::spec::Descriptor;
 use crate::image::write::Destination;
 use crate::layer::Compression;
 use crate::report::{BuildReport, Event, EventSink, StageReport, StageSource, StageStatus, with_causes};
-use crate::storage::{self, CommitImage, CommitImages, Home, Index, Roles, StageRecord};
+use crate::storage::{self, CommitImage, CommitImages, Home, Index, Roles};
 
 /// A stage that another stager makes is waited for this long.
 const LOCK_DEADLINE: Duration = Duration::from_secs(3 * 3600);
@@ -322,9 +322,9 @@ impl Run<'_> {
                 lock_deadline: LOCK_DEADLINE,
             },
         };
-        let elsewhere = self.elsewhere(&start.search, index, &need)?;
+        let standing = self.standing(&start.search, index, &need)?;
         let mut done = Progressed::of(&need);
-        let outcome = execute::execute(&engine, need, elsewhere);
+        let outcome = execute::execute(&engine, need, standing);
         done.made = outcome.made;
         done.published = outcome.published;
         if let Err(error) = outcome.result {
@@ -339,14 +339,9 @@ impl Run<'_> {
     }
 
     /// Records that are here and may not be in the storages that are written: of images that the main one lacks, and what came
-    /// from others.
-    fn elsewhere<'n>(
-        &'n self,
-        search: &Search<'_>,
-        index: &Index,
-        need: &Need<'_>,
-    ) -> Result<Vec<(&'n PlannedImage, StageRecord)>, Error> {
-        let mut elsewhere = Vec::new();
+    /// from others, or from the main one past the caches.
+    fn standing<'n>(&'n self, search: &Search<'_>, index: &Index, need: &Need<'_>) -> Result<Standing<'n>, Error> {
+        let mut standing = Standing::default();
         for image in self.closure() {
             let whole = need.is_unpublished(image);
             for stage in &image.stages {
@@ -355,10 +350,17 @@ impl Run<'_> {
                     None if whole => search.record(index, &stage.digest)?,
                     None => None,
                 };
-                elsewhere.extend(record.map(|record| (image, record)));
+                match record {
+                    Some(record) => standing.elsewhere.push((image, record)),
+                    None if self.roles.cache.is_empty() => {}
+                    None => {
+                        let behind = need.found_behind_caches(&stage.digest);
+                        standing.behind.extend(behind.map(|record| (image, record.clone())));
+                    }
+                }
             }
         }
-        Ok(elsewhere)
+        Ok(standing)
     }
 
     fn export(

@@ -499,6 +499,40 @@ fn what_a_cache_has_lost_comes_from_the_storage() {
     assert!(!second.built().contains(&"app/from".to_owned()), "the base is in the storage: {:?}", second.built());
 }
 
+/// How often blobs were pulled.
+fn pulls(requests: &[Request]) -> usize {
+    requests.iter().filter(|request| request.path.contains("/blobs/sha256:") && request.method == "GET").count()
+}
+
+#[test]
+fn a_cache_is_filled_with_what_comes_from_the_storage() {
+    let registry = need!(Registry::start());
+    let mut env = project(&registry);
+    let (repo, cache) = (format!("{}/stages", registry.address()), format!("{}/cache", registry.address()));
+    build(&mut env, "one", &["--repo", &repo]);
+    // The records of what lies below are read, and no layer.
+    env.project().file("docs/text", "other\n").commit("docs");
+    let with_cache = ["--repo", &repo, "--cache-repo", &cache];
+    let (second, requests) = registry.during(|| build(&mut env, "two", &with_cache));
+    let taken = |report: &Report| -> Vec<String> {
+        let stages = report.images.iter().flat_map(|image| &image.stages);
+        stages.filter(|stage| stage.source.as_deref() == Some("repo")).map(|stage| stage.digest.clone()).collect()
+    };
+    let taken = taken(&second);
+    assert!(!taken.is_empty());
+    for stage in &taken {
+        assert!(registry.tags("cache").contains(&format!("{stage}.record")), "{stage}: {:?}", registry.tags("cache"));
+        assert!(registry.tags("cache").contains(stage), "{stage}: {:?}", registry.tags("cache"));
+    }
+    assert_eq!(pulls(&requests), 0, "blobs are mounted: {requests:#?}");
+    // Now it comes from the cache, and nothing is filled again.
+    env.project().file("docs/text", "third\n").commit("docs");
+    let (third, requests) = registry.during(|| build(&mut env, "three", &with_cache));
+    assert!(sources(&third).contains(&"cache"), "{:?}", sources(&third));
+    let again = |request: &&Request| request.method == "PUT" && taken.iter().any(|stage| request.path.contains(stage));
+    assert_eq!(requests.iter().filter(again).count(), 0, "{requests:#?}");
+}
+
 /// An image with a step, and on top of it files of an artifact that is made by another step, which a second step uses.
 fn importing_project(registry: &Registry) -> TestEnv {
     let base = push_rootfs(registry, "base:1", busybox_rootfs()).expect("skopeo or the like is there");
