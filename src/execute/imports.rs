@@ -17,8 +17,8 @@ use super::layout::make_layer_directory;
 use super::step::parent_config;
 use super::worker::{Content, Task, Worker};
 use super::{Error, base, remote, users, variables};
-use crate::layer::{self, FileKind, ImportOptions, ImportSpec, Ownership};
-use crate::storage::{Hint, Imported, Selection, base_chain};
+use crate::layer::{self, FileKind, ImportOptions, ImportSpec, MergedTree, Ownership};
+use crate::storage::{Hint, Imported, LayerRecord, LayerSource, Selection, base_chain};
 
 /// What programs find in a container, and no image holds.
 const SYSTEM_DIRECTORIES: [&str; 3] = ["proc", "sys", "dev"];
@@ -67,7 +67,7 @@ pub(super) fn selection(
         return Ok(selection);
     }
     let filter = filter(task, import)?;
-    let tree = worker.merged(source)?;
+    let tree = source_tree(worker, task, import, source)?;
     let (add, taken) = (Path::new(&import.add), |path: &Path| filter.matches(path.as_os_str().as_bytes()));
     let failed = |error| not_there(task, import, error);
     let root = layer::import_root(&tree, add, follows(import)).map_err(failed)?;
@@ -79,6 +79,72 @@ pub(super) fn selection(
     worker.index.save_selection(&request, &selection)?;
     worker.hints.push(Hint::Selection { request, selection: selection.clone(), stage: task.node.stage.digest });
     Ok(selection)
+}
+
+/// The tree that an import takes from. Where all of it is git content on a base that has nothing there, the base is left out.
+fn source_tree(
+    worker: &mut Worker<'_, '_>,
+    task: &Task<'_>,
+    import: &Import,
+    source: &[ContentId],
+) -> Result<MergedTree, Error> {
+    let (below, above) = source.split_at(source.len() - git_on_top(worker, source)?);
+    if !below.is_empty() && !above.is_empty() && is_free(worker, task, below, &import.add)? {
+        let tree = worker.merged(above)?;
+        if is_without_links(&tree, import)? {
+            return Ok(tree);
+        }
+    }
+    worker.merged(source)
+}
+
+/// How many of the upper layers are git content.
+fn git_on_top(worker: &Worker<'_, '_>, layers: &[ContentId]) -> Result<usize, Error> {
+    for (count, layer) in layers.iter().rev().enumerate() {
+        let known = worker.index.layer(layer)?;
+        if !matches!(known, Some((LayerRecord { source: LayerSource::Git { .. }, .. }, _))) {
+            return Ok(count);
+        }
+    }
+    Ok(layers.len())
+}
+
+/// Whether a path can be made in these layers by adding to their directories, without anything of theirs being in it.
+fn is_free(worker: &mut Worker<'_, '_>, task: &Task<'_>, layers: &[ContentId], path: &str) -> Result<bool, Error> {
+    const FREE: &str = "free";
+    const TAKEN: &str = "taken";
+    let mut encoder = Encoder::new("stager free path");
+    encoder.bytes(base_chain(layers).as_bytes());
+    encoder.text(path);
+    let answer = finding(worker, task, encoder.finish().into(), layers, |tree| {
+        for at in from_the_root(path) {
+            match tree.lookup(at)?.map(|entry| entry.kind) {
+                None => return Ok(Some(FREE.to_owned())),
+                Some(FileKind::Directory) => {}
+                Some(_) => break,
+            }
+        }
+        Ok(Some(TAKEN.to_owned()))
+    })?;
+    Ok(answer.as_deref() == Some(FREE))
+}
+
+/// Whether nothing on the way to what is taken leads somewhere else.
+fn is_without_links(tree: &MergedTree, import: &Import) -> Result<bool, Error> {
+    for at in from_the_root(&import.add) {
+        let Some(entry) = tree.lookup(at)? else { return Ok(false) };
+        let is_last = at == Path::new(&import.add);
+        if matches!(entry.kind, FileKind::Symlink { .. }) && (follows(import) || !is_last) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A path and all above it, the root first.
+fn from_the_root(path: &str) -> impl Iterator<Item = &Path> {
+    let above: Vec<&Path> = Path::new(path).ancestors().collect();
+    above.into_iter().rev()
 }
 
 /// Names what is asked for of which layers, and how the store keeps owners, which links have only one way of.
@@ -158,7 +224,7 @@ fn import(
         return Ok(known.layer);
     }
     let filter = filter(task, import)?;
-    let tree = worker.merged(source)?;
+    let tree = source_tree(worker, task, import, source)?;
     let temp = worker.engine.home.temp()?;
     let directory = temp.path().join("import");
     make_layer_directory(&directory, &[], worker.engine.settings.ownership)?;

@@ -606,6 +606,44 @@ fn pulled(requests: &[Request]) -> Vec<&str> {
 }
 
 #[test]
+fn files_of_an_imported_source_change_without_its_base() {
+    let registry = need!(Registry::start());
+    let base = need!(push_rootfs(&registry, "base:1", busybox_rootfs()));
+    let mut env = TestEnv::new();
+    env.project().file("assets/a", "a\n").link("assets/tools", "/bin").config(&format!(
+        "artifact: assets
+from: {base}
+git: [{{add: /assets, to: /srv/assets}}]
+---
+image: app
+from: {base}
+import:
+- {{fromArtifact: assets, add: /srv/assets, to: /assets, after: build}}
+- {{fromArtifact: assets, add: /srv/assets/tools/busybox, to: /box, after: build}}
+"
+    ));
+    env.project().commit("start");
+    let repo = format!("{}/stages", registry.address());
+    build(&mut env, "one", &["--repo", &repo]);
+    let (_, image) = env.image("app");
+    assert!(need!(image.tree())["/box"].size > 1 << 19, "what a link leads to is taken from the base");
+    env.project().replace(
+        "stager.yaml",
+        "- {fromArtifact: assets, add: /srv/assets/tools/busybox, to: /box, after: build}\n",
+        "",
+    );
+    env.project().file("assets/b", "b\n").commit("assets");
+    let (second, requests) = registry.during(|| build(&mut env, "two", &["--repo", &repo]));
+    assert!(second.built().contains(&"app/deps/imports-after-build".to_owned()), "{:?}", second.built());
+    assert_eq!(pulled(&requests), [""; 0]);
+    let other = format!("{}/other", registry.address());
+    let base_at_hand = build(&mut env, "one", &["--repo", &other]);
+    assert_eq!(base_at_hand.image("app").manifest, second.image("app").manifest);
+    let (_, image) = env.image("app");
+    assert!(need!(image.tree()).contains_key("/assets/b"));
+}
+
+#[test]
 fn an_import_whose_layer_is_lost_is_made_again() {
     let registry = need!(Registry::start());
     let mut env = importing_project(&registry);
