@@ -10,7 +10,8 @@
 //!
 //! A cleanup finds them among the tags, and needs to read only those of its interest. To take many tags away from a registry
 //! that does that slowly (docker-registry 2.8 reads all tags for each manifest that is deleted), it can point them at one
-//! note first, and then delete that.
+//! note first, and then delete that. So the tags go; what garbage collections of such registries make of the
+//! rest is told in `docs/design/storage.md`.
 
 use serde::{Deserialize, Serialize};
 use stages::digest::Encoder;
