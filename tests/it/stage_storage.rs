@@ -39,6 +39,12 @@ fn sources(report: &Report) -> Vec<&str> {
     report.images.iter().flat_map(|image| &image.stages).filter_map(|stage| stage.source.as_deref()).collect()
 }
 
+/// What was asked for the bytes of blobs.
+fn pulled(requests: &[Request]) -> Vec<&str> {
+    let is_pull = |request: &&Request| request.method == "GET" && request.path.contains("/blobs/");
+    requests.iter().filter(is_pull).map(|request| request.path.as_str()).collect()
+}
+
 #[test]
 fn an_empty_machine_asks_once_for_each_image() {
     let registry = need!(Registry::start());
@@ -84,9 +90,7 @@ fn a_change_of_files_moves_no_layer_of_others() {
     env.project().file("docs/text", "other\n").commit("docs");
     let (report, requests) = registry.during(|| build(&mut env, "two", &["--repo", &repo]));
     assert_eq!(report.built(), ["app/deps/git", "app/image-post", "side/fromImage", "side/image-post"]);
-    let pulled: Vec<_> =
-        requests.iter().filter(|request| request.method == "GET" && request.path.contains("/blobs/")).collect();
-    assert!(pulled.is_empty(), "{pulled:?}");
+    assert_eq!(pulled(&requests), [""; 0]);
     let sent = requests.iter().filter(|request| request.method == "POST").count();
     assert_eq!(sent, 4, "the files, and the configs of the git stage and the two images: {requests:#?}");
 }
@@ -100,10 +104,9 @@ fn a_step_pulls_what_lies_under_it() {
     env.project().file("src/b", "b\n").commit("source");
     let (report, requests) = registry.during(|| build(&mut env, "two", &["--repo", &repo]));
     assert!(report.built().contains(&"app/build/make".to_owned()));
-    let pulled: Vec<_> =
-        requests.iter().filter(|request| request.method == "GET" && request.path.contains("/blobs/")).collect();
+    let pulled = pulled(&requests);
     assert_eq!(pulled.len(), 1, "the base: {pulled:?}");
-    assert!(pulled[0].path.starts_with("/v2/stages/"), "from the storage: {pulled:?}");
+    assert!(pulled[0].starts_with("/v2/stages/"), "from the storage: {pulled:?}");
 }
 
 #[test]
@@ -425,9 +428,7 @@ shell: {{install: [cat /usr/bin/tool > /made]}}
     env.project().file("src/share/text", "other\n").commit("files");
     let (second, requests) = registry.during(|| build(&mut env, "two", &["--repo", &repo]));
     assert!(second.built().contains(&"app/gitArchive".to_owned()), "{:?}", second.built());
-    let pulled: Vec<_> =
-        requests.iter().filter(|request| request.method == "GET" && request.path.contains("/blobs/")).collect();
-    assert!(pulled.is_empty(), "{pulled:?}");
+    assert_eq!(pulled(&requests), [""; 0]);
     on(&mut env, "three");
     let (alone, image) = env.image("app");
     assert_eq!(alone.manifests(), second.manifests(), "as on a machine that has the base");
@@ -499,11 +500,6 @@ fn what_a_cache_has_lost_comes_from_the_storage() {
     assert!(!second.built().contains(&"app/from".to_owned()), "the base is in the storage: {:?}", second.built());
 }
 
-/// How often blobs were pulled.
-fn pulls(requests: &[Request]) -> usize {
-    requests.iter().filter(|request| request.path.contains("/blobs/sha256:") && request.method == "GET").count()
-}
-
 #[test]
 fn a_cache_is_filled_with_what_comes_from_the_storage() {
     let registry = need!(Registry::start());
@@ -524,7 +520,7 @@ fn a_cache_is_filled_with_what_comes_from_the_storage() {
         assert!(registry.tags("cache").contains(&format!("{stage}.record")), "{stage}: {:?}", registry.tags("cache"));
         assert!(registry.tags("cache").contains(stage), "{stage}: {:?}", registry.tags("cache"));
     }
-    assert_eq!(pulls(&requests), 0, "blobs are mounted: {requests:#?}");
+    assert_eq!(pulled(&requests), [""; 0], "blobs are mounted");
     // Now it comes from the cache, and nothing is filled again.
     env.project().file("docs/text", "third\n").commit("docs");
     let (third, requests) = registry.during(|| build(&mut env, "three", &with_cache));
@@ -574,8 +570,7 @@ fn an_import_on_something_new_pulls_neither_its_source_nor_its_target() {
         ["app/build/make", "app/deps/git", "app/deps/imports-after-build", "app/image-post"],
         "the source is as it was"
     );
-    let pulled: Vec<_> =
-        requests.iter().filter(|request| request.method == "GET" && request.path.contains("/blobs/")).collect();
+    let pulled = pulled(&requests);
     assert_eq!(pulled.len(), 1, "the base, for the step: {pulled:?}");
     let other = format!("{}/other", registry.address());
     let alone = build(&mut env, "three", &["app", "--repo", &other]);
@@ -597,12 +592,6 @@ fn a_source_made_anew_to_the_same_bytes_runs_nothing_of_others() {
         first.image("user").manifest,
         "the time in it is that of the first machine"
     );
-}
-
-/// What was asked for the bytes of blobs.
-fn pulled(requests: &[Request]) -> Vec<&str> {
-    let is_pull = |request: &&Request| request.method == "GET" && request.path.contains("/blobs/");
-    requests.iter().filter(is_pull).map(|request| request.path.as_str()).collect()
 }
 
 #[test]

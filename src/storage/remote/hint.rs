@@ -5,7 +5,7 @@
 //! - `selection-REQUEST`: what an import takes of a stack of layers, so that the layers need not be pulled to see it.
 //! - `import-IMPORT`: the stage that holds the layer of an import, so that neither its source nor its target is pulled.
 //! - `finding-QUESTION`: what was asked for of a stack of layers and found: the number of an account, the place where an import
-//!   lands.
+//!   lands, whether a path is free.
 //!
 //! Nothing depends on them: one that is missing, or leads to a stage that is gone, costs the work. All of them name a stage, so a
 //! cleanup knows that a note may go when its stage does.
