@@ -295,9 +295,11 @@ fn make_blob(
     }
     // Stages that share a layer are on their way at the same time, and it is packed for all of them once.
     let lock = worker.engine.home.lock(&format!("pack-{id}"));
-    let what = format!("layer {}, which is being packed", id.short());
-    let deadline = worker.engine.settings.lock_deadline;
-    let _lock = crate::storage::Lock::take(&lock, &what, deadline, || {}, || worker.engine.cancel.is_cancelled())?;
+    let what = format!("layer {}, which is being packed for another stage", id.short());
+    let engine = worker.engine;
+    let waiting = || engine.events.send(Event::Waiting { what: what.clone() });
+    let cancelled = || engine.cancel.is_cancelled();
+    let _lock = crate::storage::Lock::take(&lock, &what, engine.settings.lock_deadline, waiting, cancelled)?;
     if let Some(known) = known_blob(worker, id, compression)? {
         return Ok(known);
     }

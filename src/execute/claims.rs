@@ -156,13 +156,13 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Gives claims up, so that nobody waits for them; also when the run was interrupted, as long as the registry answers at once.
 fn release(engine: &Engine<'_>, main: &RemoteStore, stages: impl IntoIterator<Item = StageDigest>) {
-    let last = engine.cancel.is_cancelled().then(|| (main.for_a_last_word(), Instant::now() + LAST_WORDS));
+    let (begun, is_over) = (Instant::now(), engine.cancel.is_cancelled());
+    let last = is_over.then(|| main.for_a_last_word());
     for stage in stages {
-        match &last {
-            Some((_, end)) if Instant::now() >= *end => return,
-            Some((main, _)) => write_over_own(engine, main, &stage, u64::MAX, true),
-            None => write_over_own(engine, main, &stage, u64::MAX, true),
-        };
+        if is_over && begun.elapsed() >= LAST_WORDS {
+            return;
+        }
+        write_over_own(engine, last.as_ref().unwrap_or(main), &stage, u64::MAX, true);
     }
 }
 
