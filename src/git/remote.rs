@@ -168,7 +168,7 @@ impl Remotes {
     fn fetch_now(&self, remote: &Remote, reference: &RemoteReference, name: &str) -> Result<Fetched, GitError> {
         let place = self.place(remote);
         fs_err::create_dir_all(&self.directory).map_err(|error| GitError::io("create", &self.directory, error))?;
-        let _held = self.hold(&place)?;
+        let _held = self.hold(&place, || remote.failed(reference, INTERRUPTED))?;
         if let Some(fetched) = self.commit_here(remote, reference)? {
             return Ok(fetched);
         }
@@ -193,8 +193,9 @@ impl Remotes {
         Ok(Fetched { repository, commit, tree })
     }
 
-    /// Keeps other processes from fetching into a clone until the file is dropped.
-    fn hold(&self, place: &Path) -> Result<std::fs::File, GitError> {
+    /// Keeps other processes from fetching into a clone until the file is dropped. `interrupted` is the error of a
+    /// wait that was cancelled.
+    fn hold(&self, place: &Path, interrupted: impl Fn() -> GitError) -> Result<std::fs::File, GitError> {
         let path = place.with_extension("lock");
         let failed = |error: std::io::Error| GitError::io("lock", &path, error);
         let file = fs_err::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?.into_parts().0;
@@ -205,7 +206,10 @@ impl Remotes {
                 Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(failed(error.into())),
             }
-            if (self.is_cancelled)() || Instant::now() > end {
+            if (self.is_cancelled)() {
+                return Err(interrupted());
+            }
+            if Instant::now() > end {
                 return Err(GitError::Busy { path: place.to_owned(), seconds: self.deadline.as_secs() });
             }
             std::thread::sleep(POLL);
@@ -674,9 +678,17 @@ mod tests {
         first.deadline = Duration::from_millis(60);
         fs_err::create_dir_all(&first.directory).unwrap();
         let place = first.directory.join("x.git");
-        let held = first.hold(&place).unwrap();
-        assert!(matches!(first.hold(&place), Err(GitError::Busy { .. })));
+        let remote = Remote::parse("/x.git").unwrap();
+        let interrupted = || remote.failed(&RemoteReference::Head, INTERRUPTED);
+        let held = first.hold(&place, interrupted).unwrap();
+        assert!(matches!(first.hold(&place, interrupted), Err(GitError::Busy { .. })));
+        let cancelled = first.cancelled_by(Arc::new(|| true));
+        let error = cancelled.hold(&place, interrupted).unwrap_err().to_string();
+        assert!(error.contains(INTERRUPTED), "{error}");
         drop(held);
-        assert!(first.hold(&place).is_ok());
+        // A child that another test forks keeps the lock until its exec: that may outlast a short deadline.
+        let mut last = cancelled.cancelled_by(Arc::new(|| false));
+        last.deadline = Duration::from_secs(60);
+        assert!(last.hold(&place, interrupted).is_ok());
     }
 }
