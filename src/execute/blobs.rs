@@ -199,21 +199,27 @@ fn unpack_one(worker: &Worker<'_, '_>, wanted: &Wanted, into: &Path, lowers: &[P
 
 /// The blobs of a layer, in order: those that came, or some made now. The latter are in the store, the former are once they
 /// were fetched ([`fetch_blob`]). Git content is cut into parts when it is large: each is a blob of its own, and one that
-/// holds the same as before is not made again.
+/// holds the same as before is not made again. There are as many blobs `below` in the image. `packed` hears of each as soon as it is known.
 pub(super) fn layer_blobs(
     worker: &mut Worker<'_, '_>,
     id: &ContentId,
     compression: Compression,
+    below: usize,
+    packed: &dyn Fn(&LayerBlob),
 ) -> Result<Vec<LayerBlob>, Error> {
     let (record, _) = worker.index.layer(id)?.ok_or(Error::LayerForgotten { layer: *id })?;
-    match record.source {
+    let blobs = match record.source {
         LayerSource::Blob { blob, size, diff_id, origin, media_type } => {
-            Ok(vec![LayerBlob { content: *id, blob: StoredBlob { blob, diff_id, size }, media_type, origin }])
+            vec![LayerBlob { content: *id, blob: StoredBlob { blob, diff_id, size }, media_type, origin }]
         }
-        LayerSource::Parts { parts } => Ok(parts.into_iter().map(LayerBlob::from).collect()),
-        LayerSource::Git { mappings } => git_blobs(worker, id, &mappings, compression),
-        source => Ok(vec![own_blob(worker, id, &source, compression)?]),
-    }
+        LayerSource::Parts { parts } => parts.into_iter().map(LayerBlob::from).collect(),
+        LayerSource::Git { mappings } => {
+            return git_blobs(worker, id, &mappings, compression, git::most_parts(below), packed);
+        }
+        source => vec![own_blob(worker, id, &source, compression)?],
+    };
+    blobs.iter().for_each(packed);
+    Ok(blobs)
 }
 
 impl From<BlobPart> for LayerBlob {
@@ -228,35 +234,50 @@ fn git_blobs(
     id: &ContentId,
     mappings: &[GitRecipe],
     compression: Compression,
+    most: usize,
+    packed: &dyn Fn(&LayerBlob),
 ) -> Result<Vec<LayerBlob>, Error> {
-    if let Some(whole) = known_blob(worker, id, compression)? {
-        return Ok(vec![whole]);
-    }
-    let parts = worker.index.layer_parts(id)?;
-    let known =
-        parts.iter().map(|part| known_blob(worker, part, compression)).collect::<Result<Option<Vec<_>>, _>>()?;
-    if let Some(known) = known.filter(|known| !known.is_empty()) {
+    if let Some(known) = known_git_blobs(worker, id, compression, most)? {
+        known.iter().for_each(packed);
         return Ok(known);
     }
     let engine = worker.engine;
     let placements =
         mappings.iter().map(|recipe| git_content::placement(engine, recipe)).collect::<Result<Vec<_>, _>>()?;
-    let parts = git::cut(&placements)?;
+    let parts = git::cut(&placements, most)?;
     if parts.len() == 1 {
-        return Ok(vec![own_blob(worker, id, &LayerSource::Git { mappings: mappings.to_vec() }, compression)?]);
+        let whole = own_blob(worker, id, &LayerSource::Git { mappings: mappings.to_vec() }, compression)?;
+        packed(&whole);
+        worker.index.save_layer_parts(id, most, &[*id])?;
+        return Ok(vec![whole]);
     }
     let ids: Vec<ContentId> = parts.iter().map(|part| git_content::part_id(part, mappings)).collect();
     let mut blobs = Vec::new();
     for (part, id) in parts.iter().zip(&ids) {
         engine.check_cancelled()?;
+        // Each time: a step may be having it laid out meanwhile.
+        let laid_out = worker.index.whole_layout(id)?.map(|name| engine.home.snapshot(&name));
         let produce = |out: &mut dyn Write| {
-            let mut stream = |sink: git::OutSink<'_>| git::stream_part(part, &|_| None, sink);
+            let mut stream = |sink: git::OutSink<'_>| git::stream_part(part, laid_out.as_deref(), &|_| None, sink);
             write_git(mappings, &mut Interruptible { inner: out, engine }, &mut stream)
         };
-        blobs.push(make_blob(worker, id, compression, produce)?);
+        let blob = make_blob(worker, id, compression, produce)?;
+        packed(&blob);
+        blobs.push(blob);
     }
-    worker.index.save_layer_parts(id, &ids)?;
+    worker.index.save_layer_parts(id, most, &ids)?;
     Ok(blobs)
+}
+
+/// The blobs of git content that was packed before.
+fn known_git_blobs(
+    worker: &Worker<'_, '_>,
+    id: &ContentId,
+    compression: Compression,
+    most: usize,
+) -> Result<Option<Vec<LayerBlob>>, Error> {
+    let Some(parts) = worker.index.layer_parts(id, most)? else { return Ok(None) };
+    parts.iter().map(|part| known_blob(worker, part, compression)).collect()
 }
 
 /// The blob of a layer or part, if there is one: here, or in a registry of this build. What other registries say they have

@@ -34,13 +34,15 @@ impl Description {
     }
 }
 
-/// Describes a stage as an image. Our own layers are packed for it; those of a base need not be there.
+/// Describes a stage as an image. Our own layers are packed for it; those of a base need not be there. `packed` hears of each
+/// blob as soon as it is known.
 pub(super) fn describe(
     worker: &mut Worker<'_, '_>,
     image: &ImageName,
     platform: &Platform,
     record: &StageRecord,
     compression: Compression,
+    packed: &dyn Fn(&LayerBlob),
 ) -> Result<Description, Error> {
     let failed = |source| Error::Assemble { image: image.clone(), source };
     let base = parent_config(record)?;
@@ -49,7 +51,8 @@ pub(super) fn describe(
     let mut history = Vec::new();
     for (at, used) in record.layers.iter().enumerate() {
         worker.engine.check_cancelled()?;
-        let layer = blobs::layer_blobs(worker, &used.layer, compression)?;
+        let below = layers.iter().map(Vec::len).sum();
+        let layer = blobs::layer_blobs(worker, &used.layer, compression, below, packed)?;
         if at >= of_base {
             let line =
                 |blob: &LayerBlob| LayerRef { diff_id: Some(blob.blob.diff_id), created_by: used.created_by.clone() };

@@ -114,7 +114,7 @@ fn pack(
     record: &Arc<StageRecord>,
     compression: Compression,
 ) -> Result<Packed, Error> {
-    let described = describe(worker, &image.name, &image.platform, record, compression)?;
+    let described = describe(worker, &image.name, &image.platform, record, compression, &|_| ())?;
     for layer in described.blobs() {
         blobs::fetch_blob(worker, layer)?;
     }

@@ -1,8 +1,8 @@
 //! Stages on their way to the storages in registries, while later stages are still being made.
 //!
 //! Each storage has one loop that owns what is known of it, and a few workers. A stage is *prepared* (its layers packed, if
-//! nobody has the tag yet), its blobs are brought in, each one once whichever stages share it, and its tags come last. Whoever
-//! finds the tag taken adopts what is there: two builders of a stage come to one result without a lock.
+//! nobody has the tag yet), its blobs are brought in, the first while others are being packed, each one once whichever stages
+//! share it, and its tags come last. Whoever finds the tag taken adopts what is there: two builders of a stage come to one result without a lock.
 //!
 //! Nothing is undone after a failure: blobs that have arrived are found by the next run, which goes on from there.
 
@@ -123,6 +123,8 @@ impl<'scope> Publisher<'scope> {
 enum Message {
     Publish(Publication),
     Close,
+    /// A blob of a stage that is being prepared.
+    Packed(usize, LayerBlob),
     Done(usize, Result<Box<Done>, Error>),
 }
 
@@ -209,9 +211,11 @@ impl<'a> Desk<'a> {
                         // Held while waiting for a job, which is all that the other idle workers do too.
                         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok((parcel, work)) = job else { break };
+                        // A loop that has ended wants no more of it.
+                        let packed = |layer: &LayerBlob| drop(sender.send(Message::Packed(parcel, layer.clone())));
                         let work = AssertUnwindSafe(|| {
                             let worker = Worker::reopen(&mut worker, engine)?;
-                            Hand { worker, store, hold: hold.clone() }.does(work).map(Box::new)
+                            Hand { worker, store, hold: hold.clone(), packed: &packed }.does(work).map(Box::new)
                         });
                         // A panic is a defect: it ends the run as any failure does, not by hanging it.
                         let done = catch_unwind(work).unwrap_or(Err(Error::WorkerDied));
@@ -250,6 +254,7 @@ impl<'a> Desk<'a> {
                 Err(_) => return failure.or(Some(Error::WorkerDied)),
                 Ok(Message::Close) => closed = true,
                 Ok(Message::Publish(publication)) => self.accept(publication),
+                Ok(Message::Packed(parcel, layer)) => self.packed(parcel, layer),
                 Ok(Message::Done(parcel, done)) => {
                     self.busy -= 1;
                     match done {
@@ -299,6 +304,23 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Sends a blob while those above it are still being packed.
+    fn packed(&mut self, parcel: usize, layer: LayerBlob) {
+        let blob = layer.blob.blob;
+        if !self.parcels[parcel].publication.behind && !self.known.contains(&blob) {
+            self.await_blob(parcel, blob, Work::Layer(layer, Effort::Pull));
+        }
+    }
+
+    /// Has a blob brought, unless it is on its way. One at a time: registries have been seen to lose a blob that arrives twice
+    /// at once.
+    fn await_blob(&mut self, parcel: usize, blob: BlobId, work: Work) -> &mut Vec<usize> {
+        self.awaited.entry(blob).or_insert_with(|| {
+            self.backlog.push_back((parcel, work));
+            Vec::new()
+        })
+    }
+
     fn prepared(&mut self, parcel: usize, description: Description) {
         let description = Arc::new(description);
         let effort = if self.parcels[parcel].publication.behind { Effort::Free } else { Effort::Pull };
@@ -309,12 +331,7 @@ impl<'a> Desk<'a> {
             if self.known.contains(&blob) || !wanted.insert(blob) {
                 continue;
             }
-            // One at a time: registries have been seen to lose a blob that arrives twice at once.
-            let waiting = self.awaited.entry(blob).or_default();
-            if waiting.is_empty() {
-                self.backlog.push_back((parcel, work));
-            }
-            waiting.push(parcel);
+            self.await_blob(parcel, blob, work).push(parcel);
         }
         self.parcels[parcel].missing = wanted.len();
         self.parcels[parcel].description = Some(description);
@@ -334,6 +351,8 @@ struct Hand<'h, 'e, 'a> {
     store: &'h RemoteStore,
     /// Has claims renewed, where stages are claimed.
     hold: Option<Hold>,
+    /// Hears of each blob of a stage that is being prepared.
+    packed: &'h dyn Fn(&LayerBlob),
 }
 
 impl Hand<'_, '_, '_> {
@@ -366,7 +385,7 @@ impl Hand<'_, '_, '_> {
             return Ok(Done::Tagged(manifest));
         }
         let compression = self.worker.engine.settings.compression;
-        let described = describe(self.worker, image, platform, record, compression)?;
+        let described = describe(self.worker, image, platform, record, compression, self.packed)?;
         Ok(Done::Prepared(Box::new(described)))
     }
 

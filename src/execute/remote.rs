@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use stages::{ContentId, StageDigest};
 
 use super::{Engine, Error, LostBlob, blobs, worker};
+use crate::git;
 use crate::image::spec::Descriptor;
 use crate::layer::Compression;
 use crate::registry;
@@ -165,16 +166,16 @@ pub(super) fn import(engine: &Engine<'_>, index: &mut Index, import: &ContentId)
     let Some((made, stage)) = hinted(engine, |store| store.import(import))? else { return Ok(None) };
     let Some(layer) = made.layer else { return Ok(Some(made)) };
     let Some(stage) = led_to(engine, stage)? else { return Ok(None) };
-    let Some(found) = stage.layers.iter().find(|found| found.content_id == layer) else { return Ok(None) };
-    adopt_layer(engine.home, index, found, engine.settings.now)?;
+    let Some(at) = stage.layers.iter().position(|found| found.content_id == layer) else { return Ok(None) };
+    adopt_layer(engine.home, index, &stage.layers, at, engine.settings.now)?;
     Ok(Some(made))
 }
 
 /// Takes a stage of a registry into the index: its layers are blobs that are fetched when somebody needs their bytes. What
 /// is here already, made on this machine, stays.
 pub(super) fn adopt(home: &Home, index: &mut Index, stage: &RemoteStage, now: i64) -> Result<(), Error> {
-    for layer in &stage.layers {
-        adopt_layer(home, index, layer, now)?;
+    for at in 0..stage.layers.len() {
+        adopt_layer(home, index, &stage.layers, at, now)?;
     }
     if let Some(directories) = &stage.directories {
         index.save_directories(&base_chain(stage.layers.iter().map(|layer| &layer.content_id)), directories)?;
@@ -183,10 +184,14 @@ pub(super) fn adopt(home: &Home, index: &mut Index, stage: &RemoteStage, now: i6
     Ok(index.save_stage(&stage.record, now)?)
 }
 
-fn adopt_layer(home: &Home, index: &mut Index, layer: &RemoteLayer, now: i64) -> Result<(), Error> {
+/// Takes the layer at a place of a stack into the index.
+fn adopt_layer(home: &Home, index: &mut Index, stack: &[RemoteLayer], at: usize, now: i64) -> Result<(), Error> {
+    let layer = &stack[at];
     let store = BlobStore::new(home.clone());
     let record = layer_record(layer);
-    match index.layer(&layer.content_id)? {
+    let known = index.layer(&layer.content_id)?;
+    let is_git = matches!(&known, Some((known, _)) if matches!(known.source, LayerSource::Git { .. }));
+    match known {
         None => drop(index.save_layer(&record, now)?),
         Some((known, _)) => match &known.source {
             LayerSource::Blob { blob, size, .. } if store.has(blob, *size) => {}
@@ -201,9 +206,10 @@ fn adopt_layer(home: &Home, index: &mut Index, layer: &RemoteLayer, now: i64) ->
     for part in &layer.parts {
         adopt_part(&store, index, part)?;
     }
-    if layer.parts.len() > 1 {
+    if is_git || layer.parts.len() > 1 {
         let parts: Vec<ContentId> = layer.parts.iter().map(|part| part.content_id).collect();
-        index.save_layer_parts(&layer.content_id, &parts)?;
+        let below = stack[..at].iter().map(|layer| layer.parts.len()).sum();
+        index.save_layer_parts(&layer.content_id, git::most_parts(below), &parts)?;
     }
     Ok(())
 }

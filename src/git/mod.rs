@@ -45,7 +45,7 @@ mod worktree;
 #[cfg(test)]
 mod worktree_tests;
 
-pub use cut::{Part, cut, stream_part};
+pub use cut::{Part, cut, most_parts, stream_part};
 pub use diff::{Change, ChangeKind};
 pub use error::GitError;
 pub use layout::{Base, DirectoryLookup, Layout, LayoutOptions, lay_out};

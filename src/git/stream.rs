@@ -66,16 +66,7 @@ pub fn stream(
     if let Some(base) = base {
         tree = delta(merge(base.placements)?, tree, base.exists_below)?.unwrap_or_default();
     }
-    run(tree, directories, None, sink)
-}
-
-/// As [`stream`], of a tree that is merged already.
-pub(super) fn stream_tree(
-    tree: Directory,
-    directories: DirectoryLookup<'_>,
-    sink: OutSink<'_>,
-) -> Result<(), GitError> {
-    run(tree, directories, None, sink)
+    stream_tree(tree, None, directories, sink)
 }
 
 /// As [`stream`] without a base, for placements that [`super::lay_out`] has written into `laid_out` before: what a file
@@ -87,18 +78,19 @@ pub fn stream_laid_out(
     directories: DirectoryLookup<'_>,
     sink: OutSink<'_>,
 ) -> Result<(), GitError> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // Without the directory this is only slower.
-    let laid_out = fs::open(laid_out, flags, Mode::empty()).ok();
-    run(merge(placements)?, directories, laid_out, sink)
+    stream_tree(merge(placements)?, Some(laid_out), directories, sink)
 }
 
-fn run(
+/// As [`stream_laid_out`], of a tree that is merged already; without a directory, as [`stream`].
+pub(super) fn stream_tree(
     tree: Directory,
+    laid_out: Option<&Path>,
     directories: DirectoryLookup<'_>,
-    laid_out: Option<OwnedFd>,
     sink: OutSink<'_>,
 ) -> Result<(), GitError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Without the directory this is only slower.
+    let laid_out = laid_out.and_then(|laid_out| fs::open(laid_out, flags, Mode::empty()).ok());
     let (sender, receiver) = sync_channel(BATCHES_AHEAD);
     std::thread::scope(|scope| {
         let producer = scope.spawn(move || {

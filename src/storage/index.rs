@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0002_selections.sql"),
     include_str!("../../migrations/0003_blob_origins.sql"),
     include_str!("../../migrations/0004_imports.sql"),
+    include_str!("../../migrations/0005_parts.sql"),
 ];
 
 /// Waits of one process for another's write end after this.
@@ -492,23 +493,26 @@ impl Index {
         )
     }
 
-    /// The parts that a layer leaves in, as far as they are known.
-    pub fn layer_parts(&self, layer: &ContentId) -> Result<Vec<ContentId>, Error> {
-        let mut statement = self
-            .sql(self.connection.prepare_cached("SELECT part FROM layer_parts WHERE layer = ?1 ORDER BY position"))?;
-        let rows = statement.query_map([layer.as_bytes()], |row| row.get(0).map(ContentId::from_bytes));
-        self.sql(rows.and_then(Iterator::collect))
+    /// The parts that a layer leaves in when it may leave in at most so many, if they are known.
+    pub fn layer_parts(&self, layer: &ContentId, most: usize) -> Result<Option<Vec<ContentId>>, Error> {
+        let mut statement =
+            self.sql(self.connection.prepare_cached("SELECT parts FROM layer_parts WHERE layer = ?1 AND most = ?2"))?;
+        let row =
+            statement.query_row(params![layer.as_bytes(), most as i64], |row| row.get::<_, Vec<u8>>(0)).optional();
+        let ids = |parts: Vec<u8>| {
+            let (ids, _) = parts.as_chunks::<32>();
+            ids.iter().copied().map(ContentId::from_bytes).collect()
+        };
+        Ok(self.sql(row)?.map(ids))
     }
 
-    /// Saves the parts that a layer leaves in.
-    pub fn save_layer_parts(&self, layer: &ContentId, parts: &[ContentId]) -> Result<(), Error> {
-        for (position, part) in parts.iter().enumerate() {
-            self.execute(
-                "INSERT OR REPLACE INTO layer_parts (layer, position, part) VALUES (?1, ?2, ?3)",
-                params![layer.as_bytes(), position as i64, part.as_bytes()],
-            )?;
-        }
-        Ok(())
+    /// Saves the parts that a layer leaves in when it may leave in at most so many.
+    pub fn save_layer_parts(&self, layer: &ContentId, most: usize, parts: &[ContentId]) -> Result<(), Error> {
+        let parts: Vec<u8> = parts.iter().flat_map(|part| *part.as_bytes()).collect();
+        self.execute(
+            "INSERT OR REPLACE INTO layer_parts (layer, most, parts) VALUES (?1, ?2, ?3)",
+            params![layer.as_bytes(), most as i64, parts],
+        )
     }
 
     /// The directories of a stack of layers, if they were listed: absolute paths, sorted, one a line.
@@ -805,6 +809,19 @@ mod tests {
         assert_eq!(index.last_used(&record().digest).unwrap(), Some(20));
         index.forget_stage(&record().digest).unwrap();
         assert_eq!(index.stage(&record().digest).unwrap(), None);
+    }
+
+    #[test]
+    fn parts_are_kept_by_how_many_there_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = index(dir.path(), "boot");
+        let id = |byte| ContentId::from_bytes([byte; 32]);
+        index.save_layer_parts(&id(1), 64, &[id(2), id(3), id(4)]).unwrap();
+        index.save_layer_parts(&id(1), 32, &[id(5)]).unwrap();
+        index.save_layer_parts(&id(1), 64, &[id(2), id(6)]).unwrap();
+        assert_eq!(index.layer_parts(&id(1), 64).unwrap(), Some(vec![id(2), id(6)]));
+        assert_eq!(index.layer_parts(&id(1), 32).unwrap(), Some(vec![id(5)]));
+        assert_eq!(index.layer_parts(&id(2), 64).unwrap(), None);
     }
 
     #[test]
