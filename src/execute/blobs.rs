@@ -9,7 +9,7 @@ use std::thread::Scope;
 use stages::{BlobId, ContentId};
 
 use super::worker::Worker;
-use super::{Engine, Error, SOURCE_DATE_EPOCH, git_content};
+use super::{Engine, Error, SOURCE_DATE_EPOCH, git_content, remote};
 use crate::git::{self, OutKind};
 use crate::layer::{self, Compression, Metadata, Mtime, TarWriter, UnpackOptions};
 use crate::registry::{self, Reference};
@@ -252,6 +252,7 @@ fn git_blobs(
         return Ok(vec![whole]);
     }
     let ids: Vec<ContentId> = parts.iter().map(|part| git_content::part_id(part, mappings)).collect();
+    learn_parts(worker, mappings, &ids, compression)?;
     let mut blobs = Vec::new();
     for (part, id) in parts.iter().zip(&ids) {
         engine.check_cancelled()?;
@@ -267,6 +268,21 @@ fn git_blobs(
     }
     worker.index.save_layer_parts(id, most, &ids)?;
     Ok(blobs)
+}
+
+/// Asks the storages for parts, where many would have to be packed.
+fn learn_parts(
+    worker: &Worker<'_, '_>,
+    mappings: &[GitRecipe],
+    parts: &[ContentId],
+    compression: Compression,
+) -> Result<(), Error> {
+    let known: Vec<_> = parts.iter().map(|part| known_blob(worker, part, compression)).collect::<Result<_, _>>()?;
+    let unknown = known.iter().filter(|known| known.is_none()).count();
+    if unknown > parts.len() / 4 {
+        remote::learn_parts(worker.engine, &worker.index, &git_content::mappings_id(worker.engine, mappings)?)?;
+    }
+    Ok(())
 }
 
 /// The blobs of git content that was packed before.

@@ -160,6 +160,20 @@ pub(super) fn looks_at(image: &PlannedImage, stage: &StageDigest) -> bool {
     })
 }
 
+/// Names the mappings of a project, whatever they bring.
+pub(super) fn mappings_id(engine: &Engine<'_>, mappings: &[GitRecipe]) -> Result<ContentId, Error> {
+    let mut encoder = Encoder::new("stager git mappings");
+    encoder.text(engine.settings.project.as_str());
+    for GitRecipe { url, add, to, include_paths, exclude_paths, files, owner, directories, tree: _, content: _ } in
+        mappings
+    {
+        let mode = directories.as_ref().map(|directories| directories.mode);
+        let rest = serde_json::to_string(&(url, add, to, include_paths, exclude_paths, files, owner, mode));
+        encoder.text(&rest.map_err(std::io::Error::from)?);
+    }
+    Ok(encoder.finish().into())
+}
+
 fn save(worker: &Worker<'_, '_>, mappings: Vec<GitRecipe>) -> Result<Option<ContentId>, Error> {
     if mappings.is_empty() {
         return Ok(None);

@@ -21,11 +21,11 @@ use super::claims::{self, Hold};
 use super::describe::{Description, describe};
 use super::remote::unreadable;
 use super::worker::Worker;
-use super::{Engine, Error};
+use super::{Engine, Error, git_content};
 use crate::image::spec::Descriptor;
 use crate::registry::{Client, Mount, Reference, Repository};
 use crate::report::{Event, StageId, with_causes};
-use crate::storage::{BlobStore, Hint, PublishedBlob, RemoteStore, StageRecord, base_chain};
+use crate::storage::{BlobStore, Hint, LayerSource, PublishedBlob, RemoteStore, StageRecord, base_chain};
 
 /// How many workers a storage has: they wait for the registry most of the time.
 const WORKERS: usize = 4;
@@ -373,7 +373,7 @@ impl Hand<'_, '_, '_> {
             }
             Work::Tags(publication, description) => {
                 let tagged = self.tag(&publication, &description)?;
-                self.leave_hints(&publication)?;
+                self.leave_hints(&publication, &description)?;
                 Ok(tagged)
             }
         }
@@ -413,11 +413,26 @@ impl Hand<'_, '_, '_> {
     }
 
     /// Notes in the main storage what other machines should know of a stage that is there now.
-    fn leave_hints(&self, publication: &Publication) -> Result<(), Error> {
-        let mut hints = publication.hints.iter().filter(|_| self.hold.is_some());
+    fn leave_hints(&self, publication: &Publication, description: &Description) -> Result<(), Error> {
+        if self.hold.is_none() {
+            return Ok(());
+        }
+        let parts = self.parts_hint(&publication.record, description)?;
         let failed =
             |source| Error::Push { reference: self.store.image(&publication.record.digest).to_string(), source };
-        hints.try_for_each(|hint| self.store.put_hint(hint).map_err(failed))
+        publication.hints.iter().chain(&parts).try_for_each(|hint| self.store.put_hint(hint).map_err(failed))
+    }
+
+    /// The note that leads from mappings to the parts of what they brought, for a stage of git content in parts.
+    fn parts_hint(&self, record: &StageRecord, description: &Description) -> Result<Option<Hint>, Error> {
+        let (Some(last), Some([_, _, ..])) = (record.layers.last(), description.layers.last().map(Vec::as_slice))
+        else {
+            return Ok(None);
+        };
+        let Some((layer, _)) = self.worker.index.layer(&last.layer)? else { return Ok(None) };
+        let LayerSource::Git { mappings } = &layer.source else { return Ok(None) };
+        let mappings = git_content::mappings_id(self.worker.engine, mappings)?;
+        Ok(Some(Hint::Sources { mappings, stage: record.digest }))
     }
 
     fn bring_layer(&mut self, layer: &LayerBlob) -> Result<(), Error> {

@@ -151,6 +151,15 @@ pub(super) fn stage_of_key(engine: &Engine<'_>, key: &ContentId) -> Result<Optio
     Ok(led_to(engine, stage)?.filter(|found| found.record.content_key == *key))
 }
 
+/// Takes the blobs of a stage that was published lately with git content of these mappings into the index: most of its parts
+/// are parts of what is there now.
+pub(super) fn learn_parts(engine: &Engine<'_>, index: &Index, mappings: &ContentId) -> Result<(), Error> {
+    let Some(stage) = hinted(engine, |store| store.stage_of_sources(mappings))? else { return Ok(()) };
+    let Some(stage) = led_to(engine, stage)? else { return Ok(()) };
+    let store = BlobStore::new(engine.home.clone());
+    stage.layers.iter().flat_map(|layer| &layer.parts).try_for_each(|part| adopt_part(&store, index, part))
+}
+
 /// What an import takes, as the storages know it.
 pub(super) fn selection(engine: &Engine<'_>, request: &ContentId) -> Result<Option<Selection>, Error> {
     hinted(engine, |store| store.selection(request))

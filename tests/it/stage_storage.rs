@@ -394,6 +394,11 @@ fn one_changed_file_of_many_sends_one_small_layer() {
     assert_ne!(second.image("app").digest, first.image("app").digest);
     let sent = requests.iter().filter(|request| request.method == "PUT" && request.path.contains("/blobs/uploads/"));
     assert_eq!(sent.count(), 2, "a part, and the config that git stage and image share: {requests:#?}");
+    let packed = |env: &TestEnv, machine: &str| {
+        fs_err::read_dir(env.root().join(machine).join("blobs/sha256")).expect("the store has blobs").count()
+    };
+    assert!(packed(&env, "one") > 8);
+    assert_eq!(packed(&env, "two"), 1, "the storage knows the other parts");
     // The parts are one tree for who stands on them, on a machine that has not the files of the commit at hand either.
     let third = build(&mut env, "three", &["--repo", &repo]);
     assert_eq!(third.built(), ["top/build/look", "top/fromImage"]);
@@ -401,6 +406,31 @@ fn one_changed_file_of_many_sends_one_small_layer() {
     let tree = need!(image.tree());
     assert_eq!(tree["/seen"].size, 8);
     assert_eq!(tree.keys().filter(|path| path.starts_with("/code/d")).count(), 6 + 6 * 20);
+}
+
+#[test]
+fn a_part_that_is_lost_is_packed_again() {
+    let registry = need!(Registry::start());
+    let base = need!(push_rootfs(&registry, "base:1", busybox_rootfs()));
+    let mut env = TestEnv::new();
+    for file in 0..60 {
+        env.project().file(&format!("src/f{file:02}"), format!("{file}\n").repeat(150_000));
+    }
+    env.project().config(&format!("image: app\nfrom: {base}\ngit: [{{add: /src, to: /code}}]\n")).commit("start");
+    let repo = format!("{}/stages", registry.address());
+    let first = build(&mut env, "one", &["--repo", &repo]);
+    let (_, image) = env.image("app");
+    let layers = image.layers();
+    assert!(layers.len() > 4, "{layers:?}");
+    for part in &layers[1..3] {
+        registry.lose("stages", part);
+    }
+    env.project().file("src/f59", "changed\n").commit("change");
+    let changed = build(&mut env, "two", &["--repo", &repo]);
+    assert_ne!(changed.image("app").digest, first.image("app").digest);
+    let source = format!("docker://{repo}:{}", changed.image("app").digest);
+    let target = format!("oci:{}:x", env.out("layout").display());
+    need!(program("skopeo", ["copy", "--src-tls-verify=false", &source, &target])).succeeds();
 }
 
 #[test]

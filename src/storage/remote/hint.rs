@@ -6,6 +6,8 @@
 //! - `import-IMPORT`: the stage that holds the layer of an import, so that neither its source nor its target is pulled.
 //! - `finding-QUESTION`: what was asked for of a stack of layers and found: the number of an account, the place where an import
 //!   lands, whether a path is free.
+//! - `sources-MAPPINGS`: a stage with git content in parts that was published lately from the same mappings, so that a machine
+//!   that has packed none of them packs only those that the stage has not.
 //!
 //! Nothing depends on them: one that is missing, or leads to a stage that is gone, costs the work. All of them name a stage, so a
 //! cleanup knows that a note may go when its stage does.
@@ -47,6 +49,13 @@ pub enum Hint {
         /// What it makes.
         made: Imported,
         /// The stage that holds the layer.
+        stage: StageDigest,
+    },
+    /// A stage by what its git content is a mapping of.
+    Sources {
+        /// The mappings, whatever they bring.
+        mappings: ContentId,
+        /// The stage.
         stage: StageDigest,
     },
     /// What was found in a stack of layers.
@@ -93,6 +102,7 @@ impl RemoteStore {
         };
         let (reference, document) = match hint {
             Hint::Key { key, stage } => (self.hint("key", key)?, of(stage)),
+            Hint::Sources { mappings, stage } => (self.hint("sources", mappings)?, of(stage)),
             Hint::Selection { request, selection: Selection { id, file_name }, stage } => (
                 self.hint("selection", request)?,
                 HintDocument { selection: Some(*id), file_name: file_name.clone(), ..of(stage) },
@@ -110,6 +120,11 @@ impl RemoteStore {
     /// The stage that was made from this content, as far as somebody said so; one GET request, as for the others.
     pub fn stage_of_key(&self, key: &ContentId) -> Result<Option<StageDigest>, registry::Error> {
         Ok(self.read_hint("key", key)?.map(|document| document.stage))
+    }
+
+    /// The stage that was published last with git content of these mappings.
+    pub fn stage_of_sources(&self, mappings: &ContentId) -> Result<Option<StageDigest>, registry::Error> {
+        Ok(self.read_hint("sources", mappings)?.map(|document| document.stage))
     }
 
     /// What a request takes.
