@@ -56,6 +56,11 @@ impl Url {
         Self::parse(&text).expect("an encoded query keeps a URL valid")
     }
 
+    pub(super) fn has_query(&self, name: &str) -> bool {
+        let pairs = self.0.query().unwrap_or_default().split('&');
+        pairs.into_iter().any(|pair| pair.split_once('=').is_some_and(|(found, _)| found == name))
+    }
+
     pub(super) fn origin(&self) -> Origin {
         let default = if self.is_https() { 443 } else { 80 };
         Origin {

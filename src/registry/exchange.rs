@@ -4,6 +4,7 @@
 //! a redirect to another origin is followed without it, and only to places a registry may send us.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -123,6 +124,8 @@ pub(super) struct Core {
     pub(super) settings: Settings,
     pub(super) wire: Wire,
     pub(super) mirrors: Mirrors,
+    /// Uploads got lost where a second request stood by: none does any more.
+    pub(super) alone: AtomicBool,
     sessions: Mutex<BTreeMap<String, Arc<Mutex<Session>>>>,
     schemes: Mutex<BTreeMap<String, &'static str>>,
 }
@@ -133,6 +136,7 @@ impl Core {
             wire: Wire::new(settings.clone()),
             settings,
             mirrors: Mirrors::default(),
+            alone: AtomicBool::new(false),
             sessions: Mutex::default(),
             schemes: Mutex::default(),
         }

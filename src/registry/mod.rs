@@ -33,6 +33,7 @@ mod reference;
 mod retry;
 mod settings;
 mod side_by_side;
+mod standby;
 mod tls;
 mod token;
 mod upload;

@@ -336,7 +336,16 @@ fn read_head(input: &mut impl BufRead) -> io::Result<Option<Got>> {
     Ok(Some(Got { method, path, headers, body: Vec::new() }))
 }
 
-/// A proxy before a real server that cuts one connection after so many bytes from the client in all.
+/// What a [`Cutter`] cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The connection whose turn it is.
+    One,
+    /// All that are open.
+    All,
+}
+
+/// A proxy before a real server that cuts connections after so many bytes from the client in all, once.
 pub(crate) struct Cutter {
     pub(crate) port: u16,
     /// Bytes from the client so far.
@@ -344,11 +353,12 @@ pub(crate) struct Cutter {
 }
 
 impl Cutter {
-    pub(crate) fn start(server: u16, after: u64) -> Self {
+    pub(crate) fn start(server: u16, after: u64, what: Cut) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let sent = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&sent);
+        let open = Arc::new(Mutex::new(Vec::new()));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { return };
@@ -357,8 +367,18 @@ impl Cutter {
                     let _ = io::copy(&mut &back_from, &mut &back_to);
                     let _ = back_to.shutdown(Shutdown::Both);
                 });
-                let counter = Arc::clone(&counter);
-                thread::spawn(move || pump(&client, &server, &counter, after));
+                let (counter, open) = (Arc::clone(&counter), Arc::clone(&open));
+                if what == Cut::All {
+                    open.lock().unwrap().push((client.try_clone().unwrap(), server.try_clone().unwrap()));
+                }
+                thread::spawn(move || {
+                    if pump(&client, &server, &counter, after) {
+                        for (client, server) in open.lock().unwrap().drain(..) {
+                            let _ = client.shutdown(Shutdown::Both);
+                            let _ = server.shutdown(Shutdown::Both);
+                        }
+                    }
+                });
             }
         });
         Self { port, sent }
@@ -369,15 +389,18 @@ impl Cutter {
     }
 }
 
-fn pump(mut from: &TcpStream, mut to: &TcpStream, counter: &AtomicU64, after: u64) {
+/// Hands bytes on until the end, or the cut; whether this was it.
+fn pump(mut from: &TcpStream, mut to: &TcpStream, counter: &AtomicU64, after: u64) -> bool {
     let mut buffer = vec![0; 16 * 1024];
+    let mut is_cut = false;
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let before = counter.fetch_add(count as u64, Ordering::SeqCst);
-        let cut = before < after && before + count as u64 >= after;
-        if to.write_all(&buffer[..count]).is_err() || cut {
+        is_cut = before < after && before + count as u64 >= after;
+        if to.write_all(&buffer[..count]).is_err() || is_cut {
             break;
         }
     }
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
+    is_cut
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use stages::ids::BlobId;
 
 use super::manifest::MAX_MANIFEST;
-use super::testing::{Asking, Cutter, Registry, Reply, Scripted, quick_settings, with_config};
+use super::testing::{Asking, Cut, Cutter, Registry, Reply, Scripted, quick_settings, with_config};
 use super::*;
 use crate::image::spec::media_type;
 use crate::sha256::Sha256;
@@ -167,7 +167,7 @@ fn a_cut_upload_to_a_real_registry_succeeds() {
     let Some(server) = Registry::start() else { return };
     let bytes = noise(3, 3_000_000);
     for percent in [10, 50, 90] {
-        let cutter = Cutter::start(server.port, bytes.len() as u64 * percent / 100);
+        let cutter = Cutter::start(server.port, bytes.len() as u64 * percent / 100, Cut::One);
         let app = repository(&cutter.host(), &format!("cut{percent}"));
         let client = Client::new(patient_settings());
         let digest = push(&client, &app, &bytes).unwrap();
@@ -178,6 +178,69 @@ fn a_cut_upload_to_a_real_registry_succeeds() {
             bytes
         );
     }
+}
+
+#[test]
+fn a_piece_whose_connection_is_cut_is_sent_again_and_no_other() {
+    const PIECE: u64 = 16 << 20;
+    let Some(server) = Registry::start() else { return };
+    let bytes = noise(4, 40_000_000);
+    let size = bytes.len() as u64;
+    for (percent, what) in [(10, Cut::One), (50, Cut::One), (90, Cut::One), (90, Cut::All)] {
+        let cutter = Cutter::start(server.port, size * percent / 100, what);
+        let name = format!("cut{percent}{what:?}").to_lowercase();
+        let client = Client::new(patient_settings());
+        let digest = push(&client, &repository(&cutter.host(), &name), &bytes).unwrap();
+        let sent = cutter.sent.load(Ordering::SeqCst);
+        match what {
+            Cut::One => assert!(sent > size && sent < size + PIECE + 100_000, "{percent} %: {sent} bytes of {size}"),
+            // The registry has forgotten the upload.
+            Cut::All => assert!(sent > size && sent < 2 * size + 100_000, "{percent} %: {sent} bytes of {size}"),
+        }
+        assert_eq!(pull(&client, &repository(&server.host(), &name), digest, bytes.len()).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn a_registry_that_can_do_with_one_request_only_gets_one() {
+    // It gives an upload up when one of its requests ends early.
+    let uploads = std::sync::Arc::new(Mutex::new(Vec::<Option<Vec<u8>>>::new()));
+    let kept = std::sync::Arc::clone(&uploads);
+    let registry = Scripted::start(move |got| {
+        let mut uploads = kept.lock().unwrap();
+        let session = uploads.len();
+        let length: usize = got.header("content-length").map_or(0, |text| text.parse().unwrap());
+        let place = |session: usize, end: usize| format!("/v2/a/blobs/uploads/{session}?_state={end}");
+        let of = |got: &super::testing::Got| got.path.split(['/', '?']).nth(5).unwrap().parse::<usize>().unwrap() - 1;
+        match got.method.as_str() {
+            "HEAD" => Reply::new(404),
+            "POST" => {
+                uploads.push(Some(Vec::new()));
+                Reply::new(202).header("location", place(session + 1, 0))
+            }
+            "PATCH" | "PUT" => {
+                let at = of(got);
+                if got.body.len() < length {
+                    uploads[at] = None;
+                    return Reply::hang_up();
+                }
+                let Some(data) = &mut uploads[at] else { return Reply::new(404) };
+                data.extend(&got.body);
+                let status = if got.method == "PUT" { 201 } else { 202 };
+                let end = data.len();
+                Reply::new(status).header("location", place(at + 1, end)).header("range", format!("0-{}", end - 1))
+            }
+            _ => Reply::new(404),
+        }
+    });
+    let client = Client::new(quick_settings());
+    for seed in [5, 6] {
+        let bytes = noise(seed, 40_000_000);
+        push(&client, &repository(&registry.host(), "a"), &bytes).unwrap();
+        assert_eq!(uploads.lock().unwrap().last().unwrap().as_deref(), Some(bytes.as_slice()));
+    }
+    let begun = registry.lines().iter().filter(|line| line.starts_with("POST")).count();
+    assert_eq!(begun, 3, "the first upload was begun again, the second was not");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Sending a blob: in one request where that works, in pieces where it must be, from the committed offset after a cut.
 //!
 //! A blob of up to [`WHOLE`] bytes goes in one `PUT`; a larger one in `PATCH` requests of [`CHUNK`] bytes, so that a
-//! registry that keeps whole requests only loses one of them. After any failure the registry is asked first whether it
-//! has the blob by now, then how far the upload got. Where it can't say (docker-registry 2.8 forgets an upload whose
-//! request was cut: the state in its address no longer fits) a new upload begins.
+//! registry that keeps whole requests only loses one of them. Where the upload's address says how far it got (`_state`), as
+//! docker-registry's does, a second request stands by for each piece ([`super::standby`]). After any failure the registry is
+//! asked first whether it has the blob by now, then how far the upload got. Where it can't say a new upload begins.
 
 use std::io::{self, Read};
+use std::sync::atomic::Ordering;
 
 use stages::ids::BlobId;
 use ureq::http::Method;
@@ -19,6 +20,7 @@ use super::exchange::{Answered, Call, Core, Target};
 use super::manifest::MAX_MANIFEST;
 use super::reference::Repository;
 use super::retry::Backoff;
+use super::standby;
 use super::wire::{Body, OpenStream};
 use crate::sha256::Sha256;
 
@@ -164,6 +166,7 @@ pub(super) fn send(core: &Core, task: &Task, upload: Upload, content: &Content<'
         restarts: 0,
         failed: false,
         deaf: false,
+        guarded: false,
     };
     let result = sender.run();
     if let Err(error) = &result
@@ -192,6 +195,8 @@ struct Sender<'a> {
     failed: bool,
     /// The server has no notion of consent.
     deaf: bool,
+    /// Requests stood by for others.
+    guarded: bool,
 }
 
 impl Sender<'_> {
@@ -247,14 +252,22 @@ impl Sender<'_> {
         let length = left.min(self.chunk.max(min_chunk));
         let end = from + length;
         let open = || (self.content.open)(from).map(|reader| Box::new(reader.take(length)) as Box<dyn Read>);
+        let url = self.url()?;
+        // One request is enough for a registry that keeps count by itself.
+        let forgets = url.has_query("_state") && !self.deaf && !self.core.alone.load(Ordering::Relaxed);
+        self.guarded |= forgets;
         let call = self
-            .call(Method::PATCH, self.url()?)
+            .call(Method::PATCH, url)
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_RANGE, &format!("{from}-{}", end - 1))
-            .body(self.stream(length, &open))
             .commit();
         // ECR answers 201.
-        let answered = self.core.once(&call, &[201, 202, 204])?;
+        let good = [201, 202, 204];
+        let answered = if forgets {
+            standby::send(self.core, &call, length, &open, &good)?
+        } else {
+            self.core.once(&call.body(self.stream(length, &open)), &good)?
+        };
         let committed = answered.header(RANGE).map_or(Some(end), parse_range);
         self.take_url(&answered)?;
         match committed {
@@ -303,6 +316,9 @@ impl Sender<'_> {
 
     fn restart(&mut self) -> bool {
         self.restarts += 1;
+        if self.guarded {
+            self.core.alone.store(true, Ordering::Relaxed);
+        }
         self.forget();
         self.restarts < self.core.settings.retry.attempts
     }
