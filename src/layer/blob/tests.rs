@@ -50,12 +50,40 @@ fn other_implementations_read_the_blobs() {
 }
 
 #[test]
-fn the_bytes_of_compression_version_1_do_not_change() {
-    let content = bytes(2 * GZIP_BLOCK + 7);
-    assert_eq!(crate::layer::COMPRESSION_VERSION, 1);
+fn the_bytes_of_compression_version_2_do_not_change() {
+    let content = [bytes(2 * GZIP_BLOCK + 7), noise(2 * GZIP_BLOCK)].concat();
+    assert_eq!(crate::layer::COMPRESSION_VERSION, 2);
     let digest = |compression| blob(&content, compression, 2).1.blob.to_string();
-    assert_eq!(digest(Compression::Gzip), "sha256:c0149ed7d12c0dc5b1ed684ad0f9df614b2409ec6f1d4c3e9bf7f3e7331a5b0e");
-    assert_eq!(digest(Compression::Zstd), "sha256:016f6a176d8abd99d9dac82507cabcbc97aba21045d07385f26c23986ddb9177");
+    assert_eq!(digest(Compression::Gzip), "sha256:fb1d8dccca5cb01330e1e8ac30b6c1014c4694575c36203e31b7074eb20232a6");
+    assert_eq!(digest(Compression::Zstd), "sha256:f5dd71dc010a4e7ecb1eb795bfc7085928738af9d95a3658efd0611bd65882e1");
+}
+
+/// Bytes that do not compress, from a fixed generator.
+fn noise(count: usize) -> Vec<u8> {
+    let blocks = (0_u64..).map(|block| blake3::hash(&block.to_le_bytes()));
+    blocks.flat_map(|hash| *hash.as_bytes()).take(count).collect()
+}
+
+#[test]
+fn what_does_not_get_smaller_is_stored_and_nothing_else() {
+    let stored = |content: &[u8]| {
+        let (gzip, _) = blob(content, Compression::Gzip, 2);
+        let mut read = Vec::new();
+        flate2::read::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut read).unwrap();
+        assert!(read == content);
+        // The first block of the first member says how it is kept: in two bits behind its first.
+        gzip[10] & 6 == 0
+    };
+    assert!(stored(&noise(GZIP_BLOCK)));
+    assert!(stored(&noise(GZIP_BLOCK / 2)));
+    assert!(!stored(&bytes(GZIP_BLOCK)));
+    // What repeats within reach gets smaller, as even as it is.
+    assert!(!stored(&noise(20_000).repeat(50)));
+    let hexadecimal: Vec<u8> =
+        noise(GZIP_BLOCK / 2).iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
+    assert!(!stored(&hexadecimal));
+    let half = [bytes(GZIP_BLOCK / 2), noise(GZIP_BLOCK / 2)].concat();
+    assert!(!stored(&half));
 }
 
 struct Full(usize);
