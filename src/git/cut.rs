@@ -108,7 +108,7 @@ fn places(files: &[File]) -> Vec<Place> {
 /// Cuts files into stretches that weigh at most `size`, or are one file. In order.
 fn stretches(places: &[Place], size: u64) -> Vec<Range<usize>> {
     let mut stretches = Vec::new();
-    let mut open = vec![0..places.len() - 1];
+    let mut open = Vec::from([Range { start: 0, end: places.len() - 1 }]);
     while let Some(stretch) = open.pop() {
         if stretch.len() < 2 || places[stretch.end].before - places[stretch.start].before <= size {
             stretches.push(stretch);
@@ -357,7 +357,6 @@ mod tests {
             held(&rest).difference(&before).count()
         };
         let changed: Vec<usize> = (0..900).step_by(9).map(changed).collect();
-        let mean = changed.iter().sum::<usize>() as f64 / changed.len() as f64;
-        assert!(mean < 2.0, "{mean}: {changed:?}");
+        assert!(changed.iter().sum::<usize>() < 2 * changed.len(), "{changed:?}");
     }
 }

@@ -19,7 +19,7 @@ pub enum Compression {
 /// The version of the bytes that each [`Compression`] makes; raised by whatever changes one.
 ///
 /// Changelog:
-/// - 2: gzip: a member whose block would not get smaller ([`is_dense`]) holds it as it is.
+/// - 2: gzip: a member whose block would not get smaller holds it as it is (`GzipBlocks::is_dense`).
 /// - 1: gzip: each mebibyte of input a member of its own, by libdeflate 1.x at level 1, with no time, no name, extra
 ///   flags 4 (fastest) and operating system 255 (unknown); no input is one empty member. zstd: one frame by libzstd 1.5
 ///   at level 3 with its multi-threaded job splitting, a checksum and no content size.
