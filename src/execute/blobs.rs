@@ -31,6 +31,9 @@ pub(super) struct LayerBlob {
     pub(super) origin: Option<String>,
 }
 
+/// Hears of each blob of a stage as soon as it is known; an error ends the packing of others.
+pub(super) type Packed<'p> = &'p dyn Fn(&LayerBlob) -> Result<(), Error>;
+
 /// Metadata of what stager itself places: root's, at the fixed time.
 pub(super) fn plain_metadata() -> Metadata {
     Metadata {
@@ -205,20 +208,23 @@ pub(super) fn layer_blobs(
     id: &ContentId,
     compression: Compression,
     below: usize,
-    packed: &dyn Fn(&LayerBlob),
+    packed: Packed<'_>,
 ) -> Result<Vec<LayerBlob>, Error> {
     let (record, _) = worker.index.layer(id)?.ok_or(Error::LayerForgotten { layer: *id })?;
+    let most = git::most_parts(below);
     let blobs = match record.source {
+        // What came as parts may have come with another stack of layers below, for which it was cut otherwise.
+        LayerSource::Parts { parts } => match known_git_blobs(worker, id, compression, most)? {
+            Some(known) => known,
+            None => parts.into_iter().map(LayerBlob::from).collect(),
+        },
         LayerSource::Blob { blob, size, diff_id, origin, media_type } => {
             vec![LayerBlob { content: *id, blob: StoredBlob { blob, diff_id, size }, media_type, origin }]
         }
-        LayerSource::Parts { parts } => parts.into_iter().map(LayerBlob::from).collect(),
-        LayerSource::Git { mappings } => {
-            return git_blobs(worker, id, &mappings, compression, git::most_parts(below), packed);
-        }
+        LayerSource::Git { mappings } => return git_blobs(worker, id, &mappings, compression, most, packed),
         source => vec![own_blob(worker, id, &source, compression)?],
     };
-    blobs.iter().for_each(packed);
+    blobs.iter().try_for_each(packed)?;
     Ok(blobs)
 }
 
@@ -235,10 +241,10 @@ fn git_blobs(
     mappings: &[GitRecipe],
     compression: Compression,
     most: usize,
-    packed: &dyn Fn(&LayerBlob),
+    packed: Packed<'_>,
 ) -> Result<Vec<LayerBlob>, Error> {
     if let Some(known) = known_git_blobs(worker, id, compression, most)? {
-        known.iter().for_each(packed);
+        known.iter().try_for_each(packed)?;
         return Ok(known);
     }
     let engine = worker.engine;
@@ -247,14 +253,14 @@ fn git_blobs(
     let parts = git::cut(&placements, most)?;
     if parts.len() == 1 {
         let whole = own_blob(worker, id, &LayerSource::Git { mappings: mappings.to_vec() }, compression)?;
-        packed(&whole);
+        packed(&whole)?;
         worker.index.save_layer_parts(id, most, &[*id])?;
         return Ok(vec![whole]);
     }
     let ids: Vec<ContentId> = parts.iter().map(|part| git_content::part_id(part, mappings)).collect();
     learn_parts(worker, mappings, &ids, compression)?;
     let mut blobs = Vec::new();
-    for (part, id) in parts.iter().zip(&ids) {
+    for (part, part_id) in parts.iter().zip(&ids) {
         engine.check_cancelled()?;
         // Each time: a step may be having it laid out meanwhile.
         let laid_out = worker.index.whole_layout(id)?.map(|name| engine.home.snapshot(&name));
@@ -262,8 +268,8 @@ fn git_blobs(
             let mut stream = |sink: git::OutSink<'_>| git::stream_part(part, laid_out.as_deref(), &|_| None, sink);
             write_git(mappings, &mut Interruptible { inner: out, engine }, &mut stream)
         };
-        let blob = make_blob(worker, id, compression, produce)?;
-        packed(&blob);
+        let blob = make_blob(worker, part_id, compression, produce)?;
+        packed(&blob)?;
         blobs.push(blob);
     }
     worker.index.save_layer_parts(id, most, &ids)?;
@@ -279,7 +285,7 @@ fn learn_parts(
 ) -> Result<(), Error> {
     let known: Vec<_> = parts.iter().map(|part| known_blob(worker, part, compression)).collect::<Result<_, _>>()?;
     let unknown = known.iter().filter(|known| known.is_none()).count();
-    if unknown > parts.len() / 4 {
+    if unknown > (parts.len() / 4).max(1) {
         remote::learn_parts(worker.engine, &worker.index, &git_content::mappings_id(worker.engine, mappings)?)?;
     }
     Ok(())
@@ -292,7 +298,8 @@ fn known_git_blobs(
     compression: Compression,
     most: usize,
 ) -> Result<Option<Vec<LayerBlob>>, Error> {
-    let Some(parts) = worker.index.layer_parts(id, most)? else { return Ok(None) };
+    let parts = worker.index.layer_parts(id, most)?.filter(|parts| !parts.is_empty());
+    let Some(parts) = parts else { return Ok(None) };
     parts.iter().map(|part| known_blob(worker, part, compression)).collect()
 }
 

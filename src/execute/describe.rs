@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stages::{BlobId, ImageName, Platform};
 
-use super::blobs::{self, LayerBlob};
+use super::blobs::{self, LayerBlob, Packed};
 use super::step::parent_config;
 use super::worker::Worker;
 use super::{Error, SOURCE_DATE_EPOCH};
@@ -35,14 +35,14 @@ impl Description {
 }
 
 /// Describes a stage as an image. Our own layers are packed for it; those of a base need not be there. `packed` hears of each
-/// blob as soon as it is known.
+/// blob.
 pub(super) fn describe(
     worker: &mut Worker<'_, '_>,
     image: &ImageName,
     platform: &Platform,
     record: &StageRecord,
     compression: Compression,
-    packed: &dyn Fn(&LayerBlob),
+    packed: Packed<'_>,
 ) -> Result<Description, Error> {
     let failed = |source| Error::Assemble { image: image.clone(), source };
     let base = parent_config(record)?;

@@ -114,7 +114,7 @@ fn pack(
     record: &Arc<StageRecord>,
     compression: Compression,
 ) -> Result<Packed, Error> {
-    let described = describe(worker, &image.name, &image.platform, record, compression, &|_| ())?;
+    let described = describe(worker, &image.name, &image.platform, record, compression, &|_| Ok(()))?;
     for layer in described.blobs() {
         blobs::fetch_blob(worker, layer)?;
     }

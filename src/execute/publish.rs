@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use stages::{BlobId, ImageName, Platform, StageDigest};
 
-use super::blobs::{self, LayerBlob};
+use super::blobs::{self, LayerBlob, Packed};
 use super::claims::{self, Hold};
 use super::describe::{Description, describe};
 use super::remote::unreadable;
@@ -29,6 +29,9 @@ use crate::storage::{BlobStore, Hint, LayerSource, PublishedBlob, RemoteStore, S
 
 /// How many workers a storage has: they wait for the registry most of the time.
 const WORKERS: usize = 4;
+
+/// How many of them may prepare stages at once: one is left to send what has been packed.
+const PREPARERS: usize = WORKERS - 1;
 
 /// A stage to bring to the storages.
 #[derive(Debug, Clone)]
@@ -125,7 +128,11 @@ enum Message {
     Close,
     /// A blob of a stage that is being prepared.
     Packed(usize, LayerBlob),
-    Done(usize, Result<Box<Done>, Error>),
+    Done {
+        parcel: usize,
+        prepared: bool,
+        result: Result<Box<Done>, Error>,
+    },
 }
 
 /// What a worker does. The number is the parcel's.
@@ -175,6 +182,10 @@ struct Desk<'a> {
     awaited: BTreeMap<BlobId, Vec<usize>>,
     backlog: VecDeque<(usize, Work)>,
     busy: usize,
+    /// How many of the busy ones prepare a stage.
+    preparing: usize,
+    /// Something failed: what has begun need not be finished.
+    halted: Arc<AtomicBool>,
     manifests: BTreeMap<StageDigest, Descriptor>,
 }
 
@@ -189,6 +200,8 @@ impl<'a> Desk<'a> {
             awaited: BTreeMap::new(),
             backlog: VecDeque::new(),
             busy: 0,
+            preparing: 0,
+            halted: Arc::default(),
             manifests: BTreeMap::new(),
         }
     }
@@ -204,22 +217,27 @@ impl<'a> Desk<'a> {
         let (engine, store, hold) = (self.engine, self.store, self.hold.take());
         let failure = std::thread::scope(|scope| {
             for _ in 0..WORKERS {
-                let (sender, jobs, hold) = (sender.clone(), &jobs, hold.clone());
+                let (sender, jobs, hold, halted) = (sender.clone(), &jobs, hold.clone(), Arc::clone(&self.halted));
                 scope.spawn(move || {
                     let mut worker = None;
                     loop {
                         // Held while waiting for a job, which is all that the other idle workers do too.
                         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok((parcel, work)) = job else { break };
-                        // A loop that has ended wants no more of it.
-                        let packed = |layer: &LayerBlob| drop(sender.send(Message::Packed(parcel, layer.clone())));
+                        let prepared = matches!(work, Work::Prepare(_));
+                        let packed = |layer: &LayerBlob| {
+                            let sent = sender.send(Message::Packed(parcel, layer.clone()));
+                            let goes_on = sent.is_ok() && !halted.load(Ordering::Relaxed);
+                            // Nobody reads this: what halted the rest is what counts.
+                            if goes_on { Ok(()) } else { Err(Error::Interrupted) }
+                        };
                         let work = AssertUnwindSafe(|| {
                             let worker = Worker::reopen(&mut worker, engine)?;
                             Hand { worker, store, hold: hold.clone(), packed: &packed }.does(work).map(Box::new)
                         });
                         // A panic is a defect: it ends the run as any failure does, not by hanging it.
-                        let done = catch_unwind(work).unwrap_or(Err(Error::WorkerDied));
-                        if sender.send(Message::Done(parcel, done)).is_err() {
+                        let result = catch_unwind(work).unwrap_or(Err(Error::WorkerDied));
+                        if sender.send(Message::Done { parcel, prepared, result }).is_err() {
                             break;
                         }
                     }
@@ -241,7 +259,7 @@ impl<'a> Desk<'a> {
         let (mut failure, mut closed) = (None, false);
         loop {
             while failure.is_none() && self.busy < WORKERS {
-                let Some(job) = self.backlog.pop_front() else { break };
+                let Some(job) = self.next_job() else { break };
                 self.busy += 1;
                 if work.send(job).is_err() {
                     return Some(Error::WorkerDied);
@@ -255,11 +273,13 @@ impl<'a> Desk<'a> {
                 Ok(Message::Close) => closed = true,
                 Ok(Message::Publish(publication)) => self.accept(publication),
                 Ok(Message::Packed(parcel, layer)) => self.packed(parcel, layer),
-                Ok(Message::Done(parcel, done)) => {
+                Ok(Message::Done { parcel, prepared, result }) => {
                     self.busy -= 1;
-                    match done {
+                    self.preparing -= usize::from(prepared);
+                    match result {
                         Ok(done) => self.done(parcel, *done),
                         Err(error) => {
+                            self.halted.store(true, Ordering::Relaxed);
                             if let Some(failed) = failed {
                                 failed.store(true, Ordering::Relaxed);
                             }
@@ -269,6 +289,15 @@ impl<'a> Desk<'a> {
                 }
             }
         }
+    }
+
+    /// The next of the jobs that may begin.
+    fn next_job(&mut self) -> Option<(usize, Work)> {
+        let may_prepare = self.preparing < PREPARERS;
+        let may_begin = |(_, work): &(usize, Work)| may_prepare || !matches!(work, Work::Prepare(_));
+        let job = self.backlog.remove(self.backlog.iter().position(may_begin)?)?;
+        self.preparing += usize::from(matches!(job.1, Work::Prepare(_)));
+        Some(job)
     }
 
     fn accept(&mut self, publication: Publication) {
@@ -352,7 +381,7 @@ struct Hand<'h, 'e, 'a> {
     /// Has claims renewed, where stages are claimed.
     hold: Option<Hold>,
     /// Hears of each blob of a stage that is being prepared.
-    packed: &'h dyn Fn(&LayerBlob),
+    packed: Packed<'h>,
 }
 
 impl Hand<'_, '_, '_> {

@@ -48,7 +48,7 @@ fn value(worker: &mut Worker<'_, '_>, task: &Task<'_>, planned: &PlannedVariable
         ImageAttribute::Repository => repository.clone(),
         ImageAttribute::ManifestDigest | ImageAttribute::Id => {
             let record = task.need(&digest)?;
-            let image = describe(worker, &variable.image, &task.node.image.platform, record, COMPRESSION, &|_| ())?;
+            let image = describe(worker, &variable.image, &task.node.image.platform, record, COMPRESSION, &|_| Ok(()))?;
             match variable.value {
                 ImageAttribute::Id => Sha256::of(&image.config).to_string(),
                 _ => image.descriptor.digest.to_string(),

@@ -1,6 +1,6 @@
 //! Git content in parts, so that one changed file changes one of them.
 //!
-//! The cut is a pure rule of the content: no history, no clock, the same on every machine. The files stand in the order of
+//! The cut is a pure rule of the content, and of how many layers lie below: no history, no clock, the same on every machine. The files stand in the order of
 //! their paths. What is too large is cut in two, somewhere in its middle half, where the fewest directories are torn, and among
 //! such places at the one that a hash of the next path prefers; and so on with both. So where the cuts are depends little on how
 //! large the files are, and one that comes or goes moves few of them. The size of a part is a 48th of the whole, in steps of a
@@ -274,6 +274,26 @@ mod tests {
         let fixture = Fixture::with(&[("a", "1"), ("b/c", "2")]);
         let tree = fixture.commit("again");
         assert_eq!(cut(&[placement(&fixture, &tree)], most_parts(0)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_is_laid_out_is_read_there() {
+        let fixture = Fixture::with(&[("a", "object"), ("b", "object")]);
+        let parts = cut(&[placement(&fixture, &fixture.commit("again"))], 1).unwrap();
+        let laid_out = tempfile::tempdir().unwrap();
+        fs_err::create_dir(laid_out.path().join("src")).unwrap();
+        fs_err::write(laid_out.path().join("src/a"), "onDisk").unwrap();
+        let mut read = Vec::new();
+        stream_part(&parts[0], Some(laid_out.path()), &|_| None, &mut |entry| {
+            if let crate::git::OutKind::File { content, .. } = entry.kind {
+                let mut text = String::new();
+                content.read_to_string(&mut text)?;
+                read.push(text);
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(read, ["onDisk", "object"]);
     }
 
     #[test]

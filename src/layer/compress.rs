@@ -62,7 +62,7 @@ impl GzipBlocks {
 
     /// Whether a block is not worth compressing, as archives and pictures are not: its bytes are spread evenly, and a piece from
     /// its middle, twice as long as deflate looks back, does not get smaller.
-    fn is_dense(&mut self, block: &[u8]) -> bool {
+    pub(super) fn is_dense(&mut self, block: &[u8]) -> bool {
         if block.len() < 2 * PROBE || !is_even(block) {
             return false;
         }

@@ -3,8 +3,7 @@
 //! A call is plain data that can be sent any number of times. What authenticates goes to the registry's own origin only;
 //! a redirect to another origin is followed without it, and only to places a registry may send us.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -124,8 +123,8 @@ pub(super) struct Core {
     pub(super) settings: Settings,
     pub(super) wire: Wire,
     pub(super) mirrors: Mirrors,
-    /// Uploads got lost where a second request stood by: none does any more.
-    pub(super) alone: AtomicBool,
+    /// Registries where no second request stands by for another ([`super::standby`]).
+    pub(super) alone: Mutex<BTreeSet<String>>,
     sessions: Mutex<BTreeMap<String, Arc<Mutex<Session>>>>,
     schemes: Mutex<BTreeMap<String, &'static str>>,
 }
@@ -136,7 +135,7 @@ impl Core {
             wire: Wire::new(settings.clone()),
             settings,
             mirrors: Mirrors::default(),
-            alone: AtomicBool::new(false),
+            alone: Mutex::default(),
             sessions: Mutex::default(),
             schemes: Mutex::default(),
         }

@@ -12,10 +12,14 @@ use std::time::Duration;
 
 use super::Error;
 use super::exchange::{Answered, Call, Core};
-use super::wire::{Body, OpenStream, lock};
+use super::wire::{Body, Consent, OpenStream, lock};
 
-/// How long the second request may take to be let in.
+/// How long the second request may take to be let in. A registry that gives no consent in this time gets one request only from
+/// then on.
 const OPENING: Duration = Duration::from_secs(2);
+
+/// How long the second request itself waits for consent: longer, so that its body is asked for only when it has been let in.
+const CONSENT: Duration = Duration::from_secs(3);
 
 /// A proxy before the registry may let a request in before the registry has.
 const SETTLING: Duration = Duration::from_millis(10);
@@ -44,17 +48,23 @@ pub(super) fn send(
                 Some(held) => Ok(Box::new(held) as Box<dyn Read>),
                 None => Err(io::Error::other("it was opened before")),
             };
-            let body = Body::Stream { length, ask_first: true, open: &open };
+            let body = Body::Stream { length, consent: Consent::Awaited(CONSENT), open: &open };
             let mut call = Call::new(task, registry, method, target, scopes).body(body).commit();
             call.headers = headers;
             core.once(&call, good)
         });
         let ended = || standby.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let body = Body::Stream { length, ask_first: true, open };
+        let body = Body::Stream { length, consent: Consent::Asked, open };
         let alone = || core.once(&call.clone().body(body), good);
         match is_let_in.recv_timeout(OPENING) {
             Ok(()) => std::thread::sleep(SETTLING),
-            Err(RecvTimeoutError::Timeout) => return alone(),
+            Err(RecvTimeoutError::Timeout) => {
+                // Late it would be one that fits no more, and end the upload.
+                drop(blocks);
+                let _late = ended();
+                lock(&core.alone).insert(registry.to_owned());
+                return alone();
+            }
             // Refused: the other one would be, too.
             Err(RecvTimeoutError::Disconnected) => match ended() {
                 Err(error) if error.answer().is_none() => return alone(),

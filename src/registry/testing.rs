@@ -224,6 +224,13 @@ impl Reply {
 type Script = dyn Fn(&Got) -> Reply + Send + Sync;
 type Reading = dyn Fn(&Got) -> Option<u64> + Send + Sync;
 
+/// Whether a server tells clients that ask first to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Consent {
+    Given,
+    Withheld,
+}
+
 /// A server that follows a script and remembers what it was asked.
 pub(crate) struct Scripted {
     pub(crate) port: u16,
@@ -236,8 +243,21 @@ impl Scripted {
         Self::start_reading(|_| Some(u64::MAX), script)
     }
 
+    /// It has no notion of consent.
+    pub(crate) fn start_deaf(script: impl Fn(&Got) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(Consent::Withheld, |_| Some(u64::MAX), script)
+    }
+
     /// `reading` says how much of a body is read before the reply; with `None` the reply comes without consent to send.
     pub(crate) fn start_reading(
+        reading: impl Fn(&Got) -> Option<u64> + Send + Sync + 'static,
+        script: impl Fn(&Got) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(Consent::Given, reading, script)
+    }
+
+    fn start_with(
+        consent: Consent,
         reading: impl Fn(&Got) -> Option<u64> + Send + Sync + 'static,
         script: impl Fn(&Got) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -253,7 +273,7 @@ impl Scripted {
                     return;
                 }
                 let (script, reading, got) = (Arc::clone(&script), Arc::clone(&reading), Arc::clone(&remembered));
-                thread::spawn(move || while serve(&stream, &*script, &*reading, &got).unwrap_or(false) {});
+                thread::spawn(move || while serve(&stream, consent, &*script, &*reading, &got).unwrap_or(false) {});
             }
         });
         Self { port, got, stop }
@@ -280,14 +300,20 @@ impl Drop for Scripted {
     }
 }
 
-fn serve(stream: &TcpStream, script: &Script, reading: &Reading, all: &Mutex<Vec<Got>>) -> io::Result<bool> {
+fn serve(
+    stream: &TcpStream,
+    consent: Consent,
+    script: &Script,
+    reading: &Reading,
+    all: &Mutex<Vec<Got>>,
+) -> io::Result<bool> {
     let mut input = BufReader::new(stream);
     let Some(mut got) = read_head(&mut input)? else { return Ok(false) };
     let wanted = reading(&got);
     let length = got.length();
     let mut whole = length == 0;
     if let Some(wanted) = wanted {
-        if got.header("expect").is_some() {
+        if got.header("expect").is_some() && consent == Consent::Given {
             (&*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let limit = wanted.min(length);

@@ -243,6 +243,27 @@ fn a_registry_that_can_do_with_one_request_only_gets_one() {
 }
 
 #[test]
+fn a_registry_that_gives_no_consent_gets_one_request_only() {
+    let data = std::sync::Arc::new(Mutex::new(Vec::<u8>::new()));
+    let kept = std::sync::Arc::clone(&data);
+    let registry = Scripted::start_deaf(move |got| {
+        let mut data = kept.lock().unwrap();
+        data.extend(&got.body);
+        let place = format!("/v2/a/blobs/uploads/1?_state={}", data.len());
+        match got.method.as_str() {
+            "HEAD" => Reply::new(404),
+            "PUT" => Reply::new(201),
+            _ => Reply::new(202).header("location", place).header("range", format!("0-{}", data.len().max(1) - 1)),
+        }
+    });
+    let bytes = noise(7, 20_000_000);
+    push(&Client::new(patient_settings()), &repository(&registry.host(), "a"), &bytes).unwrap();
+    assert!(*data.lock().unwrap() == bytes);
+    let bodies: Vec<_> = registry.got().iter().filter(|got| got.method == "PATCH").map(|got| got.body.len()).collect();
+    assert_eq!(bodies, [0, 16 << 20, 20_000_000 - (16 << 20)], "the second one was taken back, and never tried again");
+}
+
+#[test]
 fn certificates_are_checked() {
     let Some(address) = own_address() else { return };
     let Some(directory) = certificates(&address) else { return };

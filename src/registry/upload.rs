@@ -1,12 +1,11 @@
 //! Sending a blob: in one request where that works, in pieces where it must be, from the committed offset after a cut.
 //!
-//! A blob of up to [`WHOLE`] bytes goes in one `PUT`; a larger one in `PATCH` requests of [`CHUNK`] bytes, so that a
+//! A blob of up to [`WHOLE`] bytes goes in one `PUT`; a larger one in `PATCH` requests of a 16th of it, so that a
 //! registry that keeps whole requests only loses one of them. Where the upload's address says how far it got (`_state`), as
 //! docker-registry's does, a second request stands by for each piece ([`super::standby`]). After any failure the registry is
 //! asked first whether it has the blob by now, then how far the upload got. Where it can't say a new upload begins.
 
 use std::io::{self, Read};
-use std::sync::atomic::Ordering;
 
 use stages::ids::BlobId;
 use ureq::http::Method;
@@ -21,14 +20,16 @@ use super::manifest::MAX_MANIFEST;
 use super::reference::Repository;
 use super::retry::Backoff;
 use super::standby;
-use super::wire::{Body, OpenStream};
+use super::wire::{Body, Consent, OpenStream, lock};
 use crate::sha256::Sha256;
 
 /// The largest blob that is sent in one request, in bytes.
 const WHOLE: u64 = 16 << 20;
 
-/// The size of a piece of a larger one.
-const CHUNK: u64 = 16 << 20;
+/// The size of a piece of a larger one: a 16th of it, at least and at most so many bytes. Each piece costs some answer times.
+const PIECES: u64 = 16;
+const MIN_PIECE: u64 = 16 << 20;
+const MAX_PIECE: u64 = 64 << 20;
 
 /// The first size tried after a proxy has refused a body as too large, and the smallest.
 const SMALL_CHUNK: u64 = 16 << 20;
@@ -160,7 +161,7 @@ pub(super) fn send(core: &Core, task: &Task, upload: Upload, content: &Content<'
         content,
         upload: Some(upload),
         committed: 0,
-        chunk: CHUNK,
+        chunk: (content.size / PIECES).clamp(MIN_PIECE, MAX_PIECE),
         whole,
         patched: false,
         restarts: 0,
@@ -206,6 +207,10 @@ impl Sender<'_> {
             let before = self.committed;
             let Err(error) = self.attempt() else { return Ok(Pushed::Sent) };
             self.failed = true;
+            if self.guarded && error.answer().is_some_and(|answer| matches!(answer.status, 429 | 503)) {
+                // It may have been two requests that were too many.
+                self.stand_alone();
+            }
             if !self.adapt(&error) {
                 backoff.progressed(self.committed.saturating_sub(before));
                 backoff.wait(error)?;
@@ -254,7 +259,7 @@ impl Sender<'_> {
         let open = || (self.content.open)(from).map(|reader| Box::new(reader.take(length)) as Box<dyn Read>);
         let url = self.url()?;
         // One request is enough for a registry that keeps count by itself.
-        let forgets = url.has_query("_state") && !self.deaf && !self.core.alone.load(Ordering::Relaxed);
+        let forgets = url.has_query("_state") && !self.deaf && !self.stands_alone();
         self.guarded |= forgets;
         let call = self
             .call(Method::PATCH, url)
@@ -289,7 +294,8 @@ impl Sender<'_> {
             413 => self.shrink(),
             417 => !std::mem::replace(&mut self.deaf, true),
             400 | 404 | 405 | 416 | 501 if !self.whole && !self.patched => {
-                self.whole = true;
+                // Or too many were two requests at once.
+                self.whole = !self.guarded || self.stands_alone();
                 self.restart()
             }
             404 | 416 => self.restart(),
@@ -317,10 +323,18 @@ impl Sender<'_> {
     fn restart(&mut self) -> bool {
         self.restarts += 1;
         if self.guarded {
-            self.core.alone.store(true, Ordering::Relaxed);
+            self.stand_alone();
         }
         self.forget();
         self.restarts < self.core.settings.retry.attempts
+    }
+
+    fn stand_alone(&self) {
+        lock(&self.core.alone).insert(self.repository.registry().to_owned());
+    }
+
+    fn stands_alone(&self) -> bool {
+        lock(&self.core.alone).contains(self.repository.registry())
     }
 
     fn forget(&mut self) {
@@ -362,7 +376,8 @@ impl Sender<'_> {
     }
 
     fn stream<'b>(&self, length: u64, open: &'b OpenStream<'b>) -> Body<'b> {
-        Body::Stream { length, ask_first: !self.deaf && (self.failed || length >= ASK_FIRST), open }
+        let asks = !self.deaf && (self.failed || length >= ASK_FIRST);
+        Body::Stream { length, consent: if asks { Consent::Asked } else { Consent::Unasked }, open }
     }
 
     fn call(&self, method: Method, url: Url) -> Call<'_> {

@@ -41,12 +41,17 @@ pub(super) struct Kind {
 pub(super) enum Body<'a> {
     None,
     Bytes(&'a [u8]),
-    Stream {
-        length: u64,
-        /// Wait for the server's consent before sending, so that a refusal is heard and costs no bytes.
-        ask_first: bool,
-        open: &'a OpenStream<'a>,
-    },
+    Stream { length: u64, consent: Consent, open: &'a OpenStream<'a> },
+}
+
+/// Whether the server's consent is waited for before a body is sent, so that a refusal is heard and costs no bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consent {
+    Unasked,
+    /// For a second; a server without a notion of consent gets the body then.
+    Asked,
+    /// For so long.
+    Awaited(Duration),
 }
 
 pub(super) type OpenStream<'a> = dyn Fn() -> io::Result<Box<dyn Read>> + 'a;
@@ -164,19 +169,19 @@ impl Wire {
         }
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         match body {
-            Body::None => run(&agent, request, ()),
+            Body::None => run(&agent, request, (), Consent::Unasked),
             Body::Bytes(bytes) => {
                 self.counters.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                run(&agent, request, bytes)
+                run(&agent, request, bytes, Consent::Unasked)
             }
-            Body::Stream { length, ask_first, open } => {
+            Body::Stream { length, consent, open } => {
                 request = request.header("content-length", length);
-                if ask_first {
+                if consent != Consent::Unasked {
                     request = request.header("expect", "100-continue");
                 }
                 let inner = open().map_err(Failure::Source)?;
                 let mut source = Source { inner, left: length, error: None, counters: &self.counters };
-                let result = run(&agent, request, SendBody::from_reader(&mut source));
+                let result = run(&agent, request, SendBody::from_reader(&mut source), consent);
                 match source.error {
                     Some(error) => Err(Failure::Source(error)),
                     None => result,
@@ -253,8 +258,12 @@ fn run(
     agent: &Agent,
     request: ureq::http::request::Builder,
     body: impl AsSendBody,
+    consent: Consent,
 ) -> Result<Response<ureq::Body>, Failure> {
-    let request = request.body(body).map_err(|error| Failure::NotHttp(error.into()))?;
+    let mut request = request.body(body).map_err(|error| Failure::NotHttp(error.into()))?;
+    if let Consent::Awaited(long) = consent {
+        request = agent.configure_request(request).timeout_await_100(Some(long)).build();
+    }
     agent.run(request).map_err(classify)
 }
 

@@ -484,9 +484,13 @@ impl Index {
         )
     }
 
-    /// Forgets that a blob can be had anywhere: layers that are kept as this blob, and what is known of its whereabouts.
+    /// Forgets that a blob can be had anywhere: layers that are kept as this blob, and what is known of its whereabouts. Where
+    /// one is lost others may be, so what else was to be had by the same references is forgotten too.
     pub fn forget_blob(&self, blob: &BlobId) -> Result<(), Error> {
-        self.execute("DELETE FROM layer_blobs WHERE blob = ?1", params![blob.to_string()])?;
+        self.execute(
+            "DELETE FROM layer_blobs WHERE blob = ?1 OR origin IN (SELECT origin FROM layer_blobs WHERE blob = ?1)",
+            params![blob.to_string()],
+        )?;
         self.execute(
             "DELETE FROM layers WHERE json_extract(source, '$.type') IN ('blob', 'parts') AND instr(source, ?1) > 0",
             params![blob.to_string()],

@@ -66,24 +66,19 @@ fn noise(count: usize) -> Vec<u8> {
 
 #[test]
 fn what_does_not_get_smaller_is_stored_and_nothing_else() {
-    let stored = |content: &[u8]| {
-        let (gzip, _) = blob(content, Compression::Gzip, 2);
-        let mut read = Vec::new();
-        flate2::read::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut read).unwrap();
-        assert!(read == content);
-        // The first block of the first member says how it is kept: in two bits behind its first.
-        gzip[10] & 6 == 0
-    };
-    assert!(stored(&noise(GZIP_BLOCK)));
-    assert!(stored(&noise(GZIP_BLOCK / 2)));
-    assert!(!stored(&bytes(GZIP_BLOCK)));
+    let mut blocks = GzipBlocks::new();
+    assert!(blocks.is_dense(&noise(GZIP_BLOCK)));
+    assert!(blocks.is_dense(&noise(GZIP_BLOCK / 8)));
+    assert!(!blocks.is_dense(&bytes(GZIP_BLOCK)));
     // What repeats within reach gets smaller, as even as it is.
-    assert!(!stored(&noise(20_000).repeat(50)));
-    let hexadecimal: Vec<u8> =
-        noise(GZIP_BLOCK / 2).iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
-    assert!(!stored(&hexadecimal));
-    let half = [bytes(GZIP_BLOCK / 2), noise(GZIP_BLOCK / 2)].concat();
-    assert!(!stored(&half));
+    assert!(!blocks.is_dense(&noise(20_000).repeat(50)));
+    let hexadecimal =
+        |byte: &u8| [b"0123456789abcdef"[usize::from(byte >> 4)], b"0123456789abcdef"[usize::from(byte & 15)]];
+    let text: Vec<u8> = noise(GZIP_BLOCK / 2).iter().flat_map(hexadecimal).collect();
+    assert!(!blocks.is_dense(&text));
+    assert!(!blocks.is_dense(&[bytes(GZIP_BLOCK / 2), noise(GZIP_BLOCK / 2)].concat()));
+    assert!(!blocks.is_dense(&noise(GZIP_BLOCK / 16)), "too little to tell");
+    assert!(blocks.member(&noise(GZIP_BLOCK)).len() < GZIP_BLOCK + 200);
 }
 
 struct Full(usize);

@@ -144,15 +144,35 @@ struct Shared {
 struct State {
     rules: Vec<Rule>,
     passed: Vec<Passed>,
-    /// The lengths of bodies that a [`Fault::CutAt`] has counted.
-    announced: u64,
+    /// The lengths of bodies that a [`Fault::CutAt`] has counted, and whether its turn has come.
+    counted: u64,
+    is_cut: bool,
     /// The requests that each token given is good for, as far as they are left.
     tokens: Vec<u64>,
     /// Reads of a path that find nothing yet.
     stale: BTreeMap<String, u64>,
 }
 
+impl State {
+    /// What a [`Fault::CutAt`] does to a request whose body has begun to come.
+    fn cut_at(&mut self, bytes: u64, buffered: bool, length: u64) -> Option<Fault> {
+        let before = self.counted;
+        self.counted += length;
+        if self.is_cut || before > bytes || before + length <= bytes {
+            return None;
+        }
+        self.is_cut = true;
+        let left = bytes - before;
+        Some(if buffered { Fault::CutBuffered(left) } else { Fault::CutRequest(left) })
+    }
+}
+
 impl Proxy {
+    /// Whether the turn of a [`Fault::CutAt`] has come.
+    pub(crate) fn has_cut(&self) -> bool {
+        self.shared.state().is_cut
+    }
+
     pub(crate) fn start(registry: &Registry, rules: impl IntoIterator<Item = Rule>) -> Self {
         let listeners = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
         let [address, other] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
@@ -316,16 +336,6 @@ impl Exchange<'_, '_> {
                 *left -= 1;
                 fault
             }
-            Some(Fault::CutAt { bytes, buffered }) => {
-                let (before, length) = (state.announced, head.length().unwrap_or(0));
-                state.announced += length;
-                if before > bytes || before + length <= bytes {
-                    return None;
-                }
-                state.rules.clear();
-                let left = bytes - before;
-                Some(if buffered { Fault::CutBuffered(left) } else { Fault::CutRequest(left) })
-            }
             other => other,
         }
     }
@@ -378,17 +388,26 @@ impl Exchange<'_, '_> {
             (&*self.client).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let length = head.length().unwrap_or(0);
+        let asked = head.clone().without("expect").without("connection");
+        let asked = Head { lines: [vec!["Connection: close".to_owned()], asked.lines].concat(), ..asked };
+        if !matches!(fault, Some(Fault::CutBuffered(_))) {
+            (&server).write_all(asked.text(&format!("{} {} HTTP/1.1", head.method, head.path)).as_bytes())?;
+        }
+        let fault = match fault {
+            // A body that never comes counts nothing.
+            Some(Fault::CutAt { .. }) if length > 0 && self.input.fill_buf()?.is_empty() => return Ok(false),
+            Some(Fault::CutAt { bytes, buffered }) => self.shared.state().cut_at(bytes, buffered, length),
+            fault => fault,
+        };
         let limit = match fault {
             Some(Fault::CutRequest(limit) | Fault::CutBuffered(limit)) => limit,
             _ => u64::MAX,
         };
-        let asked = head.clone().without("expect").without("connection");
-        let asked = Head { lines: [vec!["Connection: close".to_owned()], asked.lines].concat(), ..asked };
         if let Some(Fault::CutBuffered(_)) = fault {
             passed.sent = io::copy(&mut self.input.take(limit.min(length)), &mut io::sink())?;
+            server.shutdown(Shutdown::Both)?;
             return Ok(false);
         }
-        (&server).write_all(asked.text(&format!("{} {} HTTP/1.1", head.method, head.path)).as_bytes())?;
         passed.sent = io::copy(&mut self.input.take(limit.min(length)), &mut &server)?;
         if passed.sent < length {
             server.shutdown(Shutdown::Both)?;
