@@ -153,6 +153,8 @@ struct State {
     stale: BTreeMap<String, u64>,
 }
 
+const CONSENT: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 impl State {
     /// What a [`Fault::CutAt`] does to a request whose body has begun to come.
     fn cut_at(&mut self, bytes: u64, buffered: bool, length: u64) -> Option<Fault> {
@@ -384,14 +386,25 @@ impl Exchange<'_, '_> {
 
     fn forward(&mut self, head: &Head, fault: Option<Fault>, passed: &mut Passed) -> io::Result<bool> {
         let server = TcpStream::connect(self.shared.registry)?;
-        if head.header("expect").is_some() {
-            (&*self.client).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        // Where a body is cut the client is to know whether the registry has let the request in.
+        let relayed = head.header("expect").is_some() && matches!(fault, Some(Fault::CutAt { .. }));
+        if head.header("expect").is_some() && !relayed {
+            (&*self.client).write_all(CONSENT)?;
         }
         let length = head.length().unwrap_or(0);
-        let asked = head.clone().without("expect").without("connection");
+        let asked = head.clone().without("connection");
+        let asked = if relayed { asked } else { asked.without("expect") };
         let asked = Head { lines: [vec!["Connection: close".to_owned()], asked.lines].concat(), ..asked };
         if !matches!(fault, Some(Fault::CutBuffered(_))) {
             (&server).write_all(asked.text(&format!("{} {} HTTP/1.1", head.method, head.path)).as_bytes())?;
+        }
+        if relayed {
+            let mut consent = [0; CONSENT.len()];
+            (&server).read_exact(&mut consent)?;
+            (&*self.client).write_all(&consent)?;
+            if consent != CONSENT {
+                return Ok(false);
+            }
         }
         let fault = match fault {
             // A body that never comes counts nothing.
