@@ -202,7 +202,8 @@ fn unpack_one(worker: &Worker<'_, '_>, wanted: &Wanted, into: &Path, lowers: &[P
 
 /// The blobs of a layer, in order: those that came, or some made now. The latter are in the store, the former are once they
 /// were fetched ([`fetch_blob`]). Git content is cut into parts when it is large: each is a blob of its own, and one that
-/// holds the same as before is not made again. There are as many blobs `below` in the image. `packed` hears of each as soon as it is known.
+/// holds the same as before is not made again. The image has as many blobs `below`, which the cut depends on. `packed` hears of
+/// each as soon as it is known.
 pub(super) fn layer_blobs(
     worker: &mut Worker<'_, '_>,
     id: &ContentId,

@@ -2,7 +2,8 @@
 //!
 //! Each storage has one loop that owns what is known of it, and a few workers. A stage is *prepared* (its layers packed, if
 //! nobody has the tag yet), its blobs are brought in, the first while others are being packed, each one once whichever stages
-//! share it, and its tags come last. Whoever finds the tag taken adopts what is there: two builders of a stage come to one result without a lock.
+//! share it, and its tags come last. Whoever finds the tag taken adopts what is there: two builders of a stage come to one
+//! result without a lock.
 //!
 //! Nothing is undone after a failure: blobs that have arrived are found by the next run, which goes on from there.
 

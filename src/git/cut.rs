@@ -1,7 +1,7 @@
 //! Git content in parts, so that one changed file changes one of them.
 //!
-//! The cut is a pure rule of the content, and of how many layers lie below: no history, no clock, the same on every machine. The files stand in the order of
-//! their paths. What is too large is cut in two, somewhere in its middle half, where the fewest directories are torn, and among
+//! The cut is a pure rule of the content, and of how many layers lie below: no history, no clock, the same on every machine.
+//! The files stand in the order of their paths. What is too large is cut in two, somewhere in its middle half, where the fewest directories are torn, and among
 //! such places at the one that a hash of the next path prefers; and so on with both. So where the cuts are depends little on how
 //! large the files are, and one that comes or goes moves few of them. The size of a part is a 48th of the whole, in steps of a
 //! half and a third, so that it seldom changes.

@@ -23,12 +23,11 @@ use super::standby;
 use super::wire::{Body, Consent, OpenStream, lock};
 use crate::sha256::Sha256;
 
-/// The largest blob that is sent in one request, in bytes.
+/// The largest blob that is sent in one request, in bytes, and the least size of a piece of a larger one.
 const WHOLE: u64 = 16 << 20;
 
-/// The size of a piece of a larger one: a 16th of it, at least and at most so many bytes. Each piece costs some answer times.
+/// Into how many pieces a larger one is cut, and the most bytes that one has. Each piece costs some answer times.
 const PIECES: u64 = 16;
-const MIN_PIECE: u64 = 16 << 20;
 const MAX_PIECE: u64 = 64 << 20;
 
 /// The first size tried after a proxy has refused a body as too large, and the smallest.
@@ -161,7 +160,7 @@ pub(super) fn send(core: &Core, task: &Task, upload: Upload, content: &Content<'
         content,
         upload: Some(upload),
         committed: 0,
-        chunk: (content.size / PIECES).clamp(MIN_PIECE, MAX_PIECE),
+        chunk: (content.size / PIECES).clamp(WHOLE, MAX_PIECE),
         whole,
         patched: false,
         restarts: 0,

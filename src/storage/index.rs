@@ -816,6 +816,26 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_blob_takes_what_came_by_the_same_reference_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = index(dir.path(), "boot");
+        let id = |byte| ContentId::from_bytes([byte; 32]);
+        let blob = |byte| StoredBlob {
+            blob: BlobId::from_bytes([byte; 32]),
+            diff_id: BlobId::from_bytes([byte + 100; 32]),
+            size: 1,
+        };
+        for (byte, origin) in [(1, Some("r/a:1")), (2, Some("r/a:1")), (3, Some("r/a:2")), (4, None)] {
+            index.save_layer_blob(&id(byte), "gzip", &blob(byte), origin).unwrap();
+        }
+        index.forget_blob(&blob(1).blob).unwrap();
+        let known = |byte| index.layer_blob(&id(byte), "gzip").unwrap().is_some();
+        assert_eq!([1, 2, 3, 4].map(known), [false, false, true, true]);
+        index.forget_blob(&blob(4).blob).unwrap();
+        assert_eq!([3, 4].map(known), [true, false]);
+    }
+
+    #[test]
     fn parts_are_kept_by_how_many_there_may_be() {
         let dir = tempfile::tempdir().unwrap();
         let index = index(dir.path(), "boot");
